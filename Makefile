@@ -1,0 +1,52 @@
+# Two commands on a fresh machine: `make predict` and `make test`. Needs python3 with venv, and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help predict verify test test-slow bench evidence lint clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[sample]'
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/linted: $(VENV)/tested
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+predict: $(VENV)/installed  ## predict a finite-width network on real digits: table, predict.json, predict.png
+	$(BIN)/widthwise predict digits --classes 0,1 --train-size 200 --test-size 100 --width 200 --json predict.json --figure predict.png
+
+verify: $(VENV)/installed   ## the same network, sampled, beside the prediction (a minute or two)
+	$(BIN)/widthwise verify digits --classes 0,1 --train-size 200 --test-size 100 --width 200
+
+test: $(VENV)/tested        ## the default tests: CPU, no network
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(VENV)/tested   ## the slow tests: long chains, large kernels, real data where it is present
+	$(BIN)/python -m pytest -m "slow"
+
+bench: $(VENV)/tested       ## time the engine against LAPACK and rewrite docs/benchmarks.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/run.py --write docs/benchmarks.md
+
+evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (an hour)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/evidence.py --write docs/evidence.md
+
+lint: $(VENV)/linted        ## style, types, and the import walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:                      ## remove the environment and every cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache predict.json predict.png
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,184 @@
+"""One hidden layer, one output: the effective action of a single order parameter Q.
+
+    S(Q) = Q − log Q + (1/N_1) [ log det(T I + Q K) + yᵀ (T I + Q K)⁻¹ y ],   p(log Q | D) ∝ exp(−N_1 S(Q)/2)
+                                        [Pacelli et al. 2023, arXiv 2209.04882; Baglioni et al. 2024, arXiv 2401.11004]
+
+Q = λ_1|v|²/N_1 ~ χ²_{N_1}/N_1 is the readout's squared norm: given Q the network is the Gaussian process Q K.
+Everything here works in u = log Q, where the measure is flat.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import gammaln
+
+from widthwise.numerics.spectra import AbstractSpectrum, AnswersTerms, FactoredSpectrum, GaussianTerms
+from widthwise.saddle import Saddle, Status, minimise_scalar, refine
+from widthwise.saddle.scalar import Jet
+
+_WINDOW = 4.0  # how far (in log Q) from its centre a surrogate is trusted before it is made anew
+_DROP = 40.0  # the quadrature ends where log p(log Q) has fallen by this much
+
+
+def zero_temperature_order_parameter(load: float, s: float) -> float:
+    """Q* at T → 0 with K invertible, in closed form.
+
+        Q* = [ (1 − α) + √((1 − α)² + 4 α s) ]/2,   s = yᵀK⁻¹y/P            [Pacelli et al. 2023, arXiv 2209.04882]
+
+    Args:
+        load: α = P/N_1, more than zero.
+        s: yᵀK⁻¹y/P, not negative. Finite width lowers the variance exactly when s < 1.
+    """
+    root = math.hypot(1.0 - load, 2.0 * math.sqrt(load * s))
+    # for α > 1 the two terms cancel: use the product of the roots, −α s, instead
+    return 0.5 * (1.0 - load + root) if load <= 1.0 else 2.0 * load * s / (root - (1.0 - load))
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Nodes Q_g and weights (summing to 1) of p(Q | D).
+
+    Args:
+        Q: nodes, ascending (G,).
+        weights: (G,).
+        log_normaliser: log ∫ exp(−N_1 S/2) d log Q.
+        error: relative change of the normaliser and of ⟨Q⟩ when every second node is dropped.
+    """
+
+    Q: Float[np.ndarray, " G"]
+    weights: Float[np.ndarray, " G"]
+    log_normaliser: float
+    error: float
+
+
+@dataclass(frozen=True)
+class ScalarAction:
+    """S(Q) of a one-hidden-layer network, on any spectrum.
+
+    Args:
+        spectrum: of a kernel K₀, with the target.
+        width: N_1.
+        temperature: T.
+        scale: K = scale · K₀ (another readout precision on the same spectrum).
+    """
+
+    spectrum: AbstractSpectrum
+    width: int
+    temperature: float
+    scale: float = 1.0
+
+    @property
+    def load(self) -> float:
+        """α = P/N_1."""
+        return self.spectrum.size / self.width
+
+    def terms(self, Q: float) -> GaussianTerms:
+        """The spectrum's answers about A = T I + Q K; their K is K₀, so a factor Q K is q K₀ with q = scale · Q."""
+        return self.spectrum.terms(self.scale * Q, self.temperature)
+
+    def jet(self, u: float) -> Jet:
+        """S, dS/du and d²S/du² at u = log Q."""
+        return self._jet(u, self.spectrum)
+
+    def _jet(self, u: float, spectrum: AnswersTerms) -> Jet:
+        Q = math.exp(u)
+        q = self.scale * Q
+        f = spectrum.terms(q, self.temperature)
+        first = q * (f.trace - f.dual_energy)
+        second = first + q * q * (2.0 * f.dual_curvature - f.trace_square)
+        N = self.width
+        return Jet(Q - u + (f.log_det + f.quadratic) / N, Q - 1.0 + first / N, Q + second / N)
+
+    def bounds(self) -> tuple[float, float]:
+        """An interval of u that holds every stationary point: 1/(1 + tr K/(T N_1)) ≤ Q ≤ 1 + |y|²/(4 T N_1).
+
+        Both follow from Q = 1 − q tr(A⁻¹K₀)/N_1 + q aᵀK₀a/N_1, with q tr(A⁻¹K₀) ≤ Q tr K/T and q k/(T + q k)² ≤ 1/(4T).
+        """
+        target = self.spectrum.target
+        scale = 1.0 / (self.temperature * self.width)
+        lower = -math.log1p(self.scale * self.spectrum.trace_K * scale)
+        upper = math.log1p(float(target @ target) * scale / 4.0)
+        return lower - 0.1, upper + 0.1
+
+    @cached_property
+    def saddle(self) -> Saddle:
+        """The lowest minimum of S, with every other stationary point found."""
+        lower, upper = self.bounds()
+        starts = max(33, math.ceil(3.0 * (upper - lower)))
+        if not isinstance(self.spectrum, FactoredSpectrum):
+            return minimise_scalar(self.jet, lower, upper, starts=starts)
+        centre = 0.0
+        for _ in range(4):
+            guess = self.spectrum.surrogate(self.scale * math.exp(centre), self.temperature)
+            found = minimise_scalar(lambda u: self._jet(u, guess), lower, upper, starts=starts)  # noqa: B023
+            if abs(float(found.best.x[0]) - centre) <= math.log(_WINDOW):
+                break
+            centre = float(found.best.x[0])
+        if found.status in (Status.NO_MINIMUM, Status.DEGENERATE):
+            return found
+        return refine(self.jet, found)
+
+    @property
+    def Q(self) -> float:
+        """The order parameter at the minimum."""
+        return math.exp(float(self.saddle.best.x[0]))
+
+    @cached_property
+    def quadrature(self) -> Quadrature:
+        """p(Q | D) by the trapezoidal rule in log Q, which converges geometrically for this integrand."""
+        half = 0.5 * self.width
+        minima = [point for point in self.saddle.points if point.kind == "minimum"]
+        lowest = min(minima, key=lambda point: point.value)
+        spread = math.sqrt(1.0 / (half * float(lowest.hessian[0])))
+        step = min(0.4, 0.5 * spread)
+
+        def log_density(u: float) -> float:
+            return -half * (self.jet(u).value - lowest.value)
+
+        centre = float(lowest.x[0])
+        reach = [float(point.x[0]) for point in minima if half * (point.value - lowest.value) < _DROP]
+        nodes = {0: log_density(centre)}
+        for direction, last in ((1, max(reach)), (-1, min(reach))):
+            i = direction
+            while True:
+                u = centre + i * step
+                nodes[i] = log_density(u)
+                if nodes[i] < -_DROP and (u - last) * direction > 0:
+                    break
+                i += direction
+        index = np.array(sorted(nodes))
+        log_weights = np.array([nodes[i] for i in index])
+        Q = np.exp(centre + step * index)
+        weights = np.exp(log_weights)
+        total = float(weights.sum())
+        even = index % 2 == 0
+        coarse = 2.0 * float(weights[even].sum())
+        mean, coarse_mean = float(weights @ Q) / total, 2.0 * float(weights[even] @ Q[even]) / coarse
+        error = max(abs(coarse / total - 1.0), abs(coarse_mean / mean - 1.0))
+        return Quadrature(Q, weights / total, math.log(total * step) - half * lowest.value, error)
+
+    @property
+    def _log_prior_normaliser(self) -> float:
+        """log of the constant in p(log Q) = c exp(−N_1 (Q − log Q)/2), and of the likelihood's (2π)^{−P/2}."""
+        half = 0.5 * self.width
+        return half * math.log(half) - float(gammaln(half)) - 0.5 * self.spectrum.size * math.log(2.0 * math.pi)
+
+    def log_evidence_integrated(self) -> float:
+        """log ∫ p(Q) N(y; 0, T I + Q K) dQ."""
+        return self._log_prior_normaliser + self.quadrature.log_normaliser
+
+    def log_evidence_saddle(self) -> float:
+        """Its Laplace approximation in log Q, at the minimum."""
+        best = self.saddle.best
+        gaussian = 0.5 * math.log(4.0 * math.pi / (self.width * float(best.hessian[0])))
+        return self._log_prior_normaliser - 0.5 * self.width * best.value + gaussian
+
+    def log_evidence_infinite(self) -> float:
+        """log N(y; 0, T I + K): infinite width."""
+        f = self.terms(1.0)
+        return -0.5 * (f.log_det + f.quadratic + self.spectrum.size * math.log(2.0 * math.pi))

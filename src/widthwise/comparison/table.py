@@ -1,0 +1,191 @@
+"""The theory's numbers beside the sampled network's, with the distance in standard errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from widthwise.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Beyond these, the sampled number is not the theory's and the chains have not converged to one number.
+AGREEMENT = 3.0
+CONVERGED = 1.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity, predicted and sampled.
+
+    Args:
+        quantity: in words.
+        theory: the prediction.
+        theory_error: half-width of the prediction's own 95 % error bar, None while the theory has none.
+        sampled: the mean over the posterior draws.
+        standard_error: of `sampled`.
+        ess: effective sample size, None where unknown.
+        rhat: the chains' R-hat, None where unknown.
+    """
+
+    quantity: str
+    theory: float
+    theory_error: float | None
+    sampled: float
+    standard_error: float
+    ess: float | None = None
+    rhat: float | None = None
+
+    @property
+    def z(self) -> float:
+        """(sampled − theory) / standard error: NaN without a standard error."""
+        difference = self.sampled - self.theory
+        if difference == 0.0:
+            return 0.0
+        return difference / self.standard_error if self.standard_error > 0 else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """(theory − sampled) / |sampled|: how far the theory is off, relatively."""
+        return (self.theory - self.sampled) / abs(self.sampled) if self.sampled else math.nan
+
+    @property
+    def verdict(self) -> str:
+        """ "agrees" (|z| ≤ 3), "differs by x.x %", or why neither can be said."""
+        if self.rhat is not None and self.rhat > CONVERGED:
+            return f"chains disagree (R-hat {self.rhat:.2f})"
+        if not math.isfinite(self.z):
+            return "no standard error"
+        return "agrees" if abs(self.z) <= AGREEMENT else f"differs by {100 * abs(self.deviation):.1f} %"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of theory and experiment: iterate over it, `str()` it, or print it with Rich.
+
+    Args:
+        rows: one per quantity.
+        network: what was predicted and sampled, in words.
+    """
+
+    rows: tuple[Row, ...]
+    network: str = ""
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, quantity: str) -> Row:
+        for row in self.rows:
+            if row.quantity == quantity:
+                return row
+        raise KeyError(quantity)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as plain values, for files."""
+        return [dataclasses.asdict(r) | {"z": r.z, "deviation": r.deviation, "verdict": r.verdict} for r in self.rows]
+
+    def __rich__(self) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, title=self.network or None, title_justify="left", pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for name in ("theory", "sampled", "z"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("verdict")
+        for row in self.rows:
+            style = "green" if row.verdict == "agrees" else "yellow"
+            table.add_row(*_cells(row)[:-1], f"[{style}]{row.verdict}[/]")
+        return table
+
+    def __str__(self) -> str:
+        header = ("", "theory", "sampled", "z", "verdict")
+        lines = [header, *(_cells(row) for row in self.rows)]
+        wide = [max(len(line[i]) for line in lines) for i in range(len(header))]
+        text = [
+            "  ".join([line[0].ljust(wide[0]), *(line[i].rjust(wide[i]) for i in (1, 2, 3)), line[4]]).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.network, *text] if self.network else text)
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    theory = f"{row.theory:.5f}" if row.theory_error is None else f"{row.theory:.5f} ± {row.theory_error:.5f}"
+    z = f"{row.z:+.1f}" if math.isfinite(row.z) else "–"
+    return row.quantity, theory, f"{row.sampled:.5f} ± {row.standard_error:.5f}", z, row.verdict
+
+
+def compare(posterior: Any, samples: Any, X_test: Any = None, y_test: Any = None) -> Comparison:
+    """The predicted errors of a posterior beside those of its sampled network.
+
+    z = (sampled − theory) / standard error of the sampled mean.
+
+    Assumes: both belong to the same network, data and temperature; the sampled means are close to normal.
+
+    Args:
+        posterior: what `infer` returned.
+        samples: what `sample` returned for the same network, data and temperature.
+        X_test: test inputs of the samples (n, N0), where they do not keep them themselves.
+        y_test: test targets, likewise.
+
+    Returns:
+        A `Comparison` with the training error and, where there are test examples, the test error; each with its bias
+        and variance where they were sampled.
+
+    Raises:
+        InputError: the two belong to different temperatures or networks, or half of the test set is missing.
+    """
+    _same(posterior, samples)
+    rows = _rows("training error", posterior.training_error, samples.training_error)
+    X_test = getattr(samples, "X_test", None) if X_test is None else X_test
+    y_test = getattr(samples, "y_test", None) if y_test is None else y_test
+    if (X_test is None) != (y_test is None):
+        missing = "X_test" if X_test is None else "y_test"
+        raise InputError(f"compare: expected test inputs and targets, got no {missing}; pass {missing} to compare too.")
+    if X_test is not None:
+        score = posterior.score(X_test, y_test)
+        rows += _rows("test error", score, samples.generalisation_error)
+    return Comparison(tuple(rows), getattr(getattr(posterior, "network", None), "name", ""))
+
+
+def _rows(quantity: str, theory: Any, estimate: Any) -> list[Row]:
+    """An error's total, and its bias and variance where they were sampled too."""
+    rows = [_row(quantity, theory.total, estimate)]
+    for part in ("bias", "variance"):
+        if getattr(estimate, part, None) is not None:
+            rows.append(_row(f"{quantity}: {part}", getattr(theory, part), getattr(estimate, part)))
+    return rows
+
+
+def _row(quantity: str, theory: Any, estimate: Any) -> Row:
+    def number(name: str) -> float | None:
+        value = getattr(estimate, name, None)
+        return None if value is None else float(value)
+
+    return Row(
+        quantity,
+        float(theory),
+        None,
+        float(estimate.value),
+        float(estimate.standard_error),
+        number("ess"),
+        number("rhat"),
+    )
+
+
+def _same(posterior: Any, samples: Any) -> None:
+    """Raise where the two say of themselves that they are about different things."""
+    for name in ("temperature", "network"):
+        mine, theirs = getattr(posterior, name, None), getattr(samples, name, None)
+        if mine is not None and theirs is not None and mine != theirs:
+            raise InputError(
+                f"compare: expected one {name} for both, got {mine!r} in theory and {theirs!r} sampled; "
+                "predict and sample the same."
+            )

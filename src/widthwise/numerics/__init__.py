@@ -1,0 +1,1 @@
+"""Ground floor: linear algebra, spectra and quadrature. Knows no physics."""

@@ -1,0 +1,93 @@
+"""The one question that every theory here asks of a kernel matrix, and what an answer looks like."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class GaussianTerms:
+    """Everything scalar that N(y; 0, A), A = t I + q K, says about (q, t).
+
+    With a = A⁻¹y:  f = log det A + yᵀA⁻¹y,  ∂f/∂q = tr(A⁻¹K) − aᵀKa,
+    ∂²f/∂q² = −tr(A⁻¹KA⁻¹K) + 2 aᵀKA⁻¹Ka.
+
+    Args:
+        log_det: log det A.
+        quadratic: yᵀA⁻¹y.
+        trace: tr(A⁻¹K).
+        dual_energy: aᵀKa.
+        trace_square: tr(A⁻¹KA⁻¹K).
+        dual_curvature: aᵀKA⁻¹Ka.
+        dual_norm: aᵀa.
+    """
+
+    log_det: float
+    quadratic: float
+    trace: float
+    dual_energy: float
+    trace_square: float
+    dual_curvature: float
+    dual_norm: float
+
+
+@runtime_checkable
+class AnswersTerms(Protocol):
+    """Whatever knows the scalar answers, exactly or by a guess."""
+
+    def terms(self, q: float, t: float) -> GaussianTerms:
+        """The scalar answers at (q, t)."""
+
+
+class AbstractSpectrum(abc.ABC):
+    """A kernel matrix K and a target y, ready to answer for A = t I + q K at any (q, t).
+
+    A *rotation* takes vectors to the coordinates in which A is easy (eigenvectors, the tridiagonal basis, or none);
+    `solve` works there. Rotate once, solve for as many (q, t) as wanted.
+    """
+
+    kind: str
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """P."""
+
+    @property
+    @abc.abstractmethod
+    def trace_K(self) -> float:
+        """tr K."""
+
+    @abc.abstractmethod
+    def terms(self, q: float, t: float) -> GaussianTerms:
+        """The scalar answers at (q, t)."""
+
+    @abc.abstractmethod
+    def rotate(self, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
+        """B in the easy coordinates; B itself may be overwritten."""
+
+    @abc.abstractmethod
+    def rotate_back(self, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
+        """The inverse of `rotate`."""
+
+    @abc.abstractmethod
+    def solve(self, q: float, t: float, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
+        """A⁻¹ applied to rotated columns, in rotated coordinates."""
+
+    @property
+    @abc.abstractmethod
+    def target(self) -> Float[np.ndarray, " P"]:
+        """y in rotated coordinates."""
+
+    def solve_target(self, q: float, t: float) -> Float[np.ndarray, " P"]:
+        """A⁻¹y in rotated coordinates (P,)."""
+        return self.solve(q, t, self.target[:, None])[:, 0]
+
+    def dual_vector(self, q: float, t: float) -> Float[np.ndarray, " P"]:
+        """a = A⁻¹y in the original coordinates, (P,)."""
+        return self.rotate_back(self.solve_target(q, t)[:, None])[:, 0]

@@ -1,0 +1,122 @@
+"""The caller's arrays, checked once where they come in: one error that says what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.errors import DataWarning, InputError
+
+
+def real_array(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Float[np.ndarray, "..."]:
+    """`values` as a finite float64 array, C order.
+
+    Args:
+        name: what it is called in the message.
+        values: any array or nested sequence of real numbers.
+        dimensions: the numbers of dimensions allowed.
+        shape: the expected shape in words.
+    """
+    try:
+        raw = np.asarray(values)
+    except (TypeError, ValueError) as fault:
+        raise InputError(
+            f"{name}: expected an array of shape {shape}, got {type(values).__name__} ({fault})."
+        ) from None
+    if raw.dtype.kind not in "fiub":
+        raise InputError(f"{name}: expected real numbers, got dtype {raw.dtype}; convert it to float64 first.")
+    array = np.ascontiguousarray(raw, dtype=np.float64)
+    if array.ndim not in dimensions or raw.ndim == 0:
+        raise InputError(f"{name}: expected shape {shape}, got {raw.shape}; reshape it.")
+    if array.size == 0:
+        raise InputError(f"{name}: expected at least one example and one feature, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))[0]
+        where = ", ".join(str(int(i)) for i in bad)
+        value = array[tuple(bad)]
+        raise InputError(f"{name}: expected finite numbers, got {value} at [{where}]; remove or impute it.")
+    return array
+
+
+def inputs(X: Any, name: str = "X", features: int | None = None) -> Float[np.ndarray, "P N0"]:
+    """X as (P, N_0)."""
+    array = real_array(name, X, (2,), "(examples, features)")
+    if features is not None and array.shape[1] != features:
+        raise InputError(
+            f"{name}: expected {features} features as in training, got {array.shape[1]}; pass the same features."
+        )
+    return array
+
+
+def targets(y: Any, P: int, name: str = "y") -> Float[np.ndarray, " P"]:
+    """y as (P,); (P, 1) is taken for it."""
+    array = real_array(name, y, (1, 2), "(examples,)")
+    if array.ndim == 2 and array.shape[1] != 1:
+        raise InputError(
+            f"{name}: expected one target per example, got {array.shape[1]}; "
+            "several outputs are not covered yet: fit them one at a time."
+        )
+    array = array.reshape(-1)
+    if len(array) != P:
+        raise InputError(f"{name}: expected {P} targets, one per row of the inputs, got {len(array)}.")
+    return array
+
+
+def kernel(K: Any, name: str = "K") -> Float[np.ndarray, "P P"]:
+    """A precomputed kernel as (P, P), symmetric."""
+    array = real_array(name, K, (2,), "(P, P)")
+    if array.shape[0] != array.shape[1]:
+        raise InputError(f"{name}: expected a square kernel (P, P), got {array.shape}.")
+    asymmetry = float(np.abs(array - array.T).max())
+    if asymmetry > 1e-8 * max(float(np.abs(array).max()), 1e-300):
+        raise InputError(f"{name}: expected a symmetric kernel, got an asymmetry of {asymmetry:.2g}; pass (K + K.T)/2.")
+    if float(array.diagonal().min()) < 0.0:
+        raise InputError(
+            f"{name}: expected variances of at least zero on the diagonal, got {array.diagonal().min():.3g}."
+        )
+    return 0.5 * (array + array.T)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
+        raise InputError(f"{name}: expected a finite number above zero, got {value!r}.")
+    return float(value)
+
+
+def warn_if_degenerate(X: Float[np.ndarray, "P N0"], y: Float[np.ndarray, " P"]) -> None:
+    """Warns of constant targets, constant inputs, and equal inputs with different targets: legal, rarely meant."""
+    if len(y) > 1 and np.ptp(y) == 0.0:
+        warnings.warn(f"y: every target is {y[0]:g}; there is nothing to learn.", DataWarning, stacklevel=3)
+    if len(X) > 1 and not np.any(X[0] != X):
+        warnings.warn("X: every input is the same; only the targets' mean can be learned.", DataWarning, stacklevel=3)
+
+
+def estimate_memory(P: int, copies: int) -> None:
+    """Refuses a problem that cannot fit.
+
+    Raises:
+        InputError: P² float64 numbers, `copies` times, exceed the machine's memory.
+    """
+    need = 8.0 * P * P * copies
+    have = _memory()
+    if have is not None and need > 0.9 * have:
+        raise InputError(
+            f"X: {P} examples need about {need / 2**30:.1f} GiB for {copies} kernel matrices, "
+            f"this machine has {have / 2**30:.1f} GiB; pass fewer examples."
+        )
+
+
+def _memory() -> float | None:
+    """Physical memory in bytes, where the system tells."""
+    import os
+
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return None

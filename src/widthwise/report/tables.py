@@ -1,0 +1,127 @@
+"""The prediction as a table: finite width beside infinite width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_VALIDITY_STYLE = {"sound": "green", "doubtful": "yellow", "outside": "red"}
+
+
+def prediction_table(
+    *,
+    data: Mapping[str, Any],
+    temperature: float,
+    network: Any,
+    posterior: Any,
+    score: Any,
+    infinite: Any,
+    infinite_score: Any,
+) -> RenderableType:
+    """Errors, accuracy, order parameters and evidence of the finite network beside those of infinite width.
+
+    Args:
+        data: `DataSet.describe()`.
+        temperature: T.
+        network: what was predicted.
+        posterior: of the finite network, from `infer`.
+        score: its `score(X_test, y_test)`.
+        infinite: the same network's posterior at infinite width.
+        infinite_score: its score.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("width " + "-".join(str(N) for N in network.widths), justify="right", no_wrap=True, style="bold")
+    table.add_column("infinite width", justify="right", no_wrap=True)
+    table.add_column("finite / infinite", justify="right", no_wrap=True, style="dim")
+    for name, finite, wide in (
+        ("test error", score, infinite_score),
+        ("training error", posterior.training_error, infinite.training_error),
+    ):
+        for label, key in ((name, "total"), ("  bias", "bias"), ("  variance", "variance")):
+            a, b = float(getattr(finite, key)), float(getattr(wide, key))
+            table.add_row(label, _number(a), _number(b), _ratio(a, b), style="" if key == "total" else "dim")
+    if data.get("task") == "classification" and score.accuracy is not None:
+        table.add_row("accuracy", _percent(score.accuracy), _percent(infinite_score.accuracy), "")
+    table.add_row(
+        "negative log likelihood",
+        _number(score.negative_log_likelihood),
+        _number(infinite_score.negative_log_likelihood),
+        "",
+    )
+    table.add_row("log evidence", f"{posterior.log_evidence:.2f}", f"{infinite.log_evidence:.2f}", "")
+    wide_values = infinite.order_parameters
+    for name, values in posterior.order_parameters.items():
+        table.add_row(
+            f"order parameter {name}", _values(values), _values(wide_values[name]) if name in wide_values else "", ""
+        )
+    table.add_row("load P/N", _values(posterior.load), "0", "")
+    return Group(_heading(data, temperature, network), table, _footing(posterior))
+
+
+def _heading(data: Mapping[str, Any], T: float, network: Any) -> RenderableType:
+    classes = list(data["classes"])
+    what = f", {' against '.join(classes)}" if len(classes) == 2 else f", {len(classes)} classes" if classes else ""
+    first = f"{data['name']}{what}: {data['train_size']} training and {data['test_size']} test examples"
+    return Padding(
+        Text.assemble(
+            (first, "bold"),
+            f", {data['features']} features\n{network.name}, weight precisions "
+            f"{', '.join(f'{x:g}' for x in network.weight_precisions)}, temperature {T:g}",
+        ),
+        (1, 0, 0, 0),
+    )
+
+
+def _footing(posterior: Any) -> RenderableType:
+    validity, certificate = posterior.validity, posterior.certificate
+    line = Text("validity: ")
+    word = str(getattr(validity, "verdict", "unknown"))
+    line.append(word, style=_VALIDITY_STYLE.get(word, ""))
+    line.append(f"  (τ {_short(validity.tau)}, ρ {_short(validity.rho)}, τρ {_short(validity.product)})")
+    if getattr(validity, "reason", None):
+        line.append(f"\n  {validity.reason}", style="dim")
+    line.append(f"\n{posterior.approximation}: ")
+    status = getattr(certificate, "status", None)
+    line.append("" if status is None else f"{getattr(status, 'value', status)}, ")
+    line.append(f"residual {_short(getattr(certificate, 'residual', None))}")
+    line.append(
+        "\nErrors are posterior averages of (y − f)²: bias + variance; the temperature adds nothing.", style="dim"
+    )
+    return Padding(line, (0, 0, 1, 0))
+
+
+def _number(value: Any) -> str:
+    """Five significant digits."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3e}" if value != 0 and abs(value) < 1e-3 else f"{value:#.5g}"
+
+
+def _short(value: Any) -> str:
+    try:
+        return f"{float(np.max(np.abs(np.asarray(value, dtype=float)))):.2g}"
+    except (TypeError, ValueError):
+        return "–"
+
+
+def _percent(value: Any) -> str:
+    return "–" if value is None else f"{100 * float(value):.1f} %"
+
+
+def _ratio(a: float, b: float) -> str:
+    return f"{a / b:.3f}" if b and math.isfinite(a / b) else "–"
+
+
+def _values(values: Any) -> str:
+    """One number, or one per layer."""
+    entries: Sequence[float] = np.ravel(np.asarray(values, dtype=float)).tolist()
+    return ", ".join(f"{x:.4g}" for x in entries)

@@ -1,0 +1,152 @@
+"""`ww.sample`: from a network and its data to draws of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from widthwise.errors import InputError, NumericalError
+from widthwise.networks import FullyConnected, PrecomputedKernel
+from widthwise.sampling import checks
+from widthwise.sampling.chains import float64, random_key, run
+from widthwise.sampling.coordinates import Frame
+from widthwise.sampling.progress import Progress, reporter
+from widthwise.sampling.samplers import AbstractHMC, CollapsedHMC
+from widthwise.sampling.samples import Samples
+
+
+def sample(
+    network: FullyConnected,
+    X: Any,
+    y: Any,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    temperature: float,
+    sampler: AbstractHMC | None = None,
+    key: Any = 0,
+    progress: bool | Callable[[Progress], object] = False,
+    throw: bool = True,
+) -> Samples:
+    """Draw the weights of a network of finite width from their posterior, and average what they predict.
+
+        p(θ|D) ∝ exp( −Σ_μ |y_μ − f(x_μ)|²/2T ) × prior          [Pacelli et al. 2023, arXiv 2209.04882]
+
+    Assumes: Gaussian priors as in `FullyConnected`; nothing of the theory, no kernel and no large width.
+
+    Args:
+        network: to sample.
+        X: training inputs (P, N0).
+        y: training targets (P,) or (P, D).
+        X_test: test inputs (n, N0).
+        y_test: test targets (n,) or (n, D), for the generalisation error.
+        temperature: T > 0.
+        sampler: `CollapsedHMC` (default) or `HMC`, with its settings.
+        key: a whole number, or a JAX random key.
+        progress: True for a bar on stderr, or a function that receives each `Progress`.
+        throw: raise when the chains have not mixed; False returns them with the status "not mixed".
+
+    Returns:
+        samples: errors with standard errors, predictions, diagnostics.
+
+    Raises:
+        InputError: arrays, temperature, network or sampler are not what is needed, or the run would not fit in memory.
+        NumericalError: the chains have not mixed; the error's `samples` holds them.
+        MissingExtra: BlackJAX or ArviZ is not installed.
+    """
+    _check_network(network)
+    sampler = CollapsedHMC() if sampler is None else sampler
+    if not isinstance(sampler, AbstractHMC):
+        raise InputError(f"sampler: expected CollapsedHMC(...) or HMC(...), got {sampler!r}; pass one of them.")
+    T = checks.positive("temperature", temperature)
+    X = checks.matrix("X", X)
+    targets = checks.targets("y", y, len(X))
+    if X_test is None and y_test is not None:
+        raise InputError("X_test: expected inputs for y_test, got None; pass both.")
+    tests = np.empty((0, X.shape[1])) if X_test is None else checks.matrix("X_test", X_test, columns=X.shape[1])
+    test_targets = None if y_test is None else checks.targets("y_test", y_test, len(tests), targets.ndim)
+    y2 = targets.reshape(len(X), -1)
+    y2_test = None if test_targets is None else test_targets.reshape(len(tests), -1)
+    if y2_test is not None and y2_test.shape[1] != y2.shape[1]:
+        raise InputError(
+            f"y_test: expected {y2.shape[1]} columns, as in y, got {y2_test.shape[1]}; give both the same."
+        )
+    for package in ("blackjax", "arviz"):
+        checks.extra(package)
+
+    frame = Frame.of(X, float(np.ravel(network.weight_precisions)[0]), network.bias_variances[0])
+    inside, outside = frame.inside(tests), frame.outside(tests)
+    _check_memory(network, sampler, len(X), y2.shape[1], inside, outside)
+    with float64(), reporter(progress) as report:
+        seed = random_key(key)
+        draws = run(network, sampler, T, frame.inside(X), y2, (inside, outside), seed, report)
+    samples = Samples(
+        network=network,
+        temperature=T,
+        sampler=sampler,
+        frame=frame,
+        inputs=frame.inside(X),
+        y=y2,
+        y_test=y2_test,
+        scalar=targets.ndim == 1,
+        **draws,
+    )
+    verdict = samples.diagnostics
+    if throw and verdict.status != "mixed":
+        settings = f"warmup={2 * sampler.warmup}, draws={4 * sampler.draws}"
+        if verdict.divergences > 0:
+            settings += f", target_acceptance={(3.0 + sampler.target_acceptance) / 4.0:.2f}"
+        error = NumericalError(
+            f"the chains have not mixed: {'; '.join(verdict.problems)}; sample longer or in smaller steps, e.g. "
+            f"{type(sampler).__name__}({settings}), "
+            "or pass throw=False to look at them (they are this error's `samples`)."
+        )
+        error.samples = samples  # type: ignore[attr-defined]
+        raise error
+    return samples
+
+
+def _check_network(network: Any) -> None:
+    if isinstance(network, PrecomputedKernel):
+        raise InputError(
+            "network: expected FullyConnected, got PrecomputedKernel, whose weights are not known; "
+            "there is nothing to sample: describe the network by its widths and activation."
+        )
+    if not isinstance(network, FullyConnected):
+        raise InputError(
+            f"network: expected FullyConnected, got {type(network).__name__}; pass ww.FullyConnected(...)."
+        )
+    import jax
+
+    with float64():
+        try:
+            shape = jax.eval_shape(jax.grad(lambda h: network.phi(h).sum()), jax.numpy.ones((2, 3)))
+            traced = network.phi.builtin or jax.eval_shape(network.phi, shape).shape == (2, 3)
+        except Exception as error:  # whatever the caller's function raises
+            raise InputError(
+                f"activation {network.phi.name}: expected a function that JAX can trace and differentiate, got "
+                f"{type(error).__name__}; write it with jax.numpy."
+            ) from error
+    if not traced:
+        raise InputError(
+            f"activation {network.phi.name}: expected an elementwise function, got another shape back; "
+            "write it with jax.numpy, one output for each input."
+        )
+
+
+def _check_memory(
+    network: FullyConnected, sampler: AbstractHMC, P: int, D: int, inside: np.ndarray, outside: np.ndarray
+) -> None:
+    """Refuse a run whose draws and working arrays would not fit in `sampler.memory`."""
+    n, widest, draws = len(inside), max(network.widths), sampler.chains * sampler.draws
+    kept = 2 * draws * (P * D + n * (D + 1) + 6)
+    working = sampler.chains * (6 * P * widest + 3 * min(P, network.widths[-1]) ** 2)
+    tests = n * (3 * widest + outside.shape[1] + inside.shape[1] + min(P, network.widths[-1]))
+    need = 8 * (kept + working + tests) / 2**30
+    if need > sampler.memory:
+        raise InputError(
+            f"memory: expected a run of at most {sampler.memory:g} GiB, got an estimate of {need:.1f} GiB; "
+            "take fewer draws, chains or test points, or raise the sampler's `memory`."
+        )

@@ -1,0 +1,287 @@
+"""What a sampler found: draws of the real network, and the averages that a prediction is held against."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtr
+
+from widthwise.errors import InputError
+from widthwise.networks import FullyConnected
+from widthwise.sampling import checks
+from widthwise.sampling.coordinates import Frame
+from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error, standard_error
+from widthwise.sampling.samplers import AbstractHMC
+
+RHAT = 1.05
+ESS = 100
+DIVERGENT = 0.01
+WATCHED_POINTS = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The posterior law of f on n points, with Monte Carlo errors: (n,) each, or (n, D) for D outputs."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    mean_standard_error: np.ndarray
+    variance_standard_error: np.ndarray
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Whether the chains can be believed.
+
+    Attributes:
+        status: "mixed" or "not mixed".
+        problems: what speaks against them, in words.
+        acceptance: mean over chains and draws.
+        step_size: after warm-up.
+        leapfrog_steps: of a trajectory, on average.
+        divergences: trajectories whose energy ran away, after warm-up.
+        rhat, ess: the worst over log likelihood, errors and the predictions at some points.
+        weights_kept: draws of each chain whose weights were kept for `Samples.predict`.
+        seconds: the run took.
+    """
+
+    status: str
+    problems: tuple[str, ...]
+    acceptance: float
+    step_size: float
+    leapfrog_steps: float
+    divergences: int
+    rhat: float
+    ess: float
+    weights_kept: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """Draws from the posterior of a network's weights, by what they predict.
+
+    C chains of S draws; P training and n test points; D outputs. Averages are properties, each with its error.
+
+    Attributes:
+        network, temperature, sampler, key: what was asked for.
+        frame, inputs: the first layer's coordinates, and the training inputs in them ("P r").
+        y, y_test: targets ("P D", "n D"; None without).
+        scalar: whether y came as (P,).
+        train_mean: f on the training points given each draw's sampled weights ("C S P D").
+        train_spread: variance of f given them, averaged over the training points and summed over outputs ("C S").
+        test_mean, test_variance: the same on the test points ("C S n D", "C S n"; n = 0 without).
+        log_likelihood, acceptance, divergent, leapfrog_steps: of each draw ("C S").
+        weights: standardised weights of some of the draws ("C S' dimension").
+        step_size, seconds: of the run.
+    """
+
+    network: FullyConnected
+    temperature: float
+    sampler: AbstractHMC
+    key: tuple[int, ...]
+    frame: Frame
+    inputs: Float[np.ndarray, "P r"]
+    y: Float[np.ndarray, "P D"]
+    y_test: Float[np.ndarray, "n D"] | None
+    scalar: bool
+    train_mean: Float[np.ndarray, "C S P D"]
+    train_spread: Float[np.ndarray, "C S"]
+    test_mean: Float[np.ndarray, "C S n D"]
+    test_variance: Float[np.ndarray, "C S n"]
+    log_likelihood: Float[np.ndarray, "C S"]
+    acceptance: Float[np.ndarray, "C S"]
+    divergent: np.ndarray
+    leapfrog_steps: np.ndarray
+    weights: Float[np.ndarray, "C kept dimension"]
+    step_size: float
+    seconds: float
+
+    def __repr__(self) -> str:
+        C, S = self.log_likelihood.shape
+        return f"Samples({self.network.name}, {self.sampler.name}: {C} chains × {S} draws, {self.diagnostics.status})"
+
+    @cached_property
+    def training_error(self) -> GibbsError:
+        """ε_t, the Gibbs error on the training points."""
+        return gibbs_error(self.y, self.train_mean, self.train_spread)
+
+    @cached_property
+    def generalisation_error(self) -> GibbsError:
+        """ε_g, the Gibbs error on the test points."""
+        y_test = self._test_targets()
+        return gibbs_error(y_test, self.test_mean, self.test_variance.mean(axis=2) * y_test.shape[1])
+
+    @cached_property
+    def accuracy(self) -> Estimate:
+        """Share of test points whose ±1 label is the sign of the mean predictor.
+
+        Its error bounds what the noise of the mean can do: Σ √(p(1−p))/n, p the chance that the noise turns a sign.
+        """
+        y, draw = self._signs(), self.draw_accuracy
+        margin = np.abs(self.mean) / np.maximum(self.mean_standard_error, np.finfo(float).tiny)
+        turned = ndtr(-margin)
+        error = float(np.mean(np.sqrt(turned * (1.0 - turned))))
+        return Estimate(float(np.mean(y * self.mean > 0)), error, draw.ess, draw.rhat)
+
+    @cached_property
+    def draw_accuracy(self) -> Estimate:
+        """Share of test points whose ±1 label is the sign of f in a draw from the posterior, on average over draws."""
+        margin = self._signs() * self.test_mean[..., 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            right = np.where(self.test_variance > 0, ndtr(margin / np.sqrt(self.test_variance)), margin > 0)
+        return estimate(right.mean(axis=2))
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """The posterior law of f on the test points."""
+        if self.test_mean.shape[2] == 0:
+            raise InputError("no test points: expected X_test in ww.sample, got none; pass it, or use samples.predict.")
+        return _prediction(self.test_mean, self.test_variance, self.scalar)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """⟨f⟩ on the test points."""
+        return self.prediction.mean
+
+    @property
+    def variance(self) -> np.ndarray:
+        """⟨f²⟩ − ⟨f⟩² on the test points."""
+        return self.prediction.variance
+
+    @property
+    def mean_standard_error(self) -> np.ndarray:
+        """Monte Carlo error of `mean`."""
+        return self.prediction.mean_standard_error
+
+    @property
+    def variance_standard_error(self) -> np.ndarray:
+        """Monte Carlo error of `variance`."""
+        return self.prediction.variance_standard_error
+
+    def predict(self, X: Any, *, key: int = 0) -> Prediction:
+        """The posterior law of f on new points, from the kept weights.
+
+        Weights that the training inputs never touch are drawn from the prior, one draw for all rows of X together.
+
+        Args:
+            X: inputs (n, N0).
+            key: seed of the draws outside the training inputs' span.
+
+        Returns:
+            mean and variance of f, (n,) or (n, D), each with its standard error.
+
+        Raises:
+            InputError: X of another width than the training inputs, not finite, or not a matrix.
+        """
+        from widthwise.sampling.chains import predict
+
+        X = checks.matrix("X", X, columns=self.frame.basis.shape[0] - 1)
+        points = self.frame.inside(X), self.frame.outside(X)
+        training = self.inputs, self.y
+        draws = predict(self.network, self.sampler, self.temperature, training, points, self.weights, key)
+        return _prediction(*draws, self.scalar)
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """Whether the chains can be believed.
+
+        Mixed: rank-normalised R-hat at most 1.05 and bulk ESS at least 100 for every watched quantity, at most 1 % of
+        the trajectories divergent.  [Vehtari et al. 2021, arXiv 1903.08008]
+        """
+        watched = [estimate(self.log_likelihood), self.training_error]
+        watched += [self.generalisation_error] if self.y_test is not None else []
+        f = self.test_mean if self.test_mean.shape[2] else self.train_mean
+        f = f.reshape(*f.shape[:2], -1)
+        points = np.unique(np.linspace(0, f.shape[2] - 1, WATCHED_POINTS).astype(int))
+        watched += [estimate(f[..., i]) for i in points]
+        # a chain that never moved has no R-hat: that counts as the worst
+        rhat = max(math.inf if math.isnan(w.rhat) else w.rhat for w in watched)
+        ess = min(0.0 if math.isnan(w.ess) else w.ess for w in watched)
+        divergences = int(np.sum(self.divergent))
+        problems = []
+        if rhat > RHAT:
+            problems.append(f"R-hat {rhat:.3f} (at most {RHAT})")
+        if ess < ESS:
+            problems.append(f"effective sample size {ess:.0f} (at least {ESS})")
+        if divergences > DIVERGENT * self.divergent.size:
+            problems.append(f"{divergences} divergent of {self.divergent.size} (at most {DIVERGENT:.0%})")
+        return Diagnostics(
+            status="not mixed" if problems else "mixed",
+            problems=tuple(problems),
+            acceptance=float(self.acceptance.mean()),
+            step_size=self.step_size,
+            leapfrog_steps=float(self.leapfrog_steps.mean()),
+            divergences=divergences,
+            rhat=rhat,
+            ess=ess,
+            weights_kept=self.weights.shape[1],
+            seconds=self.seconds,
+        )
+
+    def to_arviz(self) -> Any:
+        """An `arviz.InferenceData`: f on the test (else training) points, errors and sampler statistics of every draw.
+
+        Raises:
+            MissingExtra: without ArviZ.
+        """
+        az = checks.extra("arviz")
+        axis = 2 + (self.y.shape[1] > 1)
+        squeeze = (lambda f: f) if axis == 3 else (lambda f: f[..., 0])
+        posterior = {
+            "f_train": squeeze(self.train_mean),
+            "training_error": np.mean(np.sum((self.y - self.train_mean) ** 2, axis=3), axis=2) + self.train_spread,
+        }
+        if self.test_mean.shape[2]:
+            posterior["f_test"] = squeeze(self.test_mean)
+            posterior["f_test_variance"] = self.test_variance
+        if self.y_test is not None:
+            spread = self.test_variance.mean(axis=2) * self.y.shape[1]
+            posterior["generalisation_error"] = (
+                np.mean(np.sum((self.y_test - self.test_mean) ** 2, axis=3), axis=2) + spread
+            )
+        statistics = {
+            "lp": self.log_likelihood,
+            "acceptance_rate": self.acceptance,
+            "diverging": self.divergent,
+            "n_steps": self.leapfrog_steps,
+        }
+        return az.from_dict(posterior=posterior, sample_stats=statistics, observed_data={"y": self.y.squeeze()})
+
+    def save(self, path: Any) -> None:
+        """Write everything to one .npz file (arrays and a JSON header), whole or not at all.
+
+        Args:
+            path: of the file; an existing one is replaced. `widthwise.sampling.load` reads it back.
+
+        Raises:
+            InputError: the folder does not exist or cannot be written.
+        """
+        from widthwise.sampling.storage import save
+
+        save(self, path)
+
+    def _test_targets(self) -> np.ndarray:
+        if self.y_test is None:
+            raise InputError("no test targets: expected X_test and y_test in ww.sample, got none; pass both.")
+        return self.y_test
+
+    def _signs(self) -> np.ndarray:
+        y = self._test_targets()
+        if y.shape[1] != 1 or not np.all(np.abs(y) == 1.0):
+            raise InputError("accuracy: expected test targets ±1 of one output, got others; map the two classes to ±1.")
+        return y[:, 0]
+
+
+def _prediction(mean: Float[np.ndarray, "C S n D"], spread: Float[np.ndarray, "C S n"], scalar: bool) -> Prediction:
+    """⟨f⟩ and ⟨f²⟩ − ⟨f⟩², the latter freed of the noise of ⟨f⟩."""
+    centre = mean.mean(axis=(0, 1))
+    error = standard_error(mean)
+    square = (mean - centre) ** 2 + spread[..., None]
+    fields = (centre, square.mean(axis=(0, 1)) + error**2, error, standard_error(square))
+    return Prediction(*(field[:, 0] if scalar else field for field in fields))

@@ -1,0 +1,141 @@
+"""Samples on disk: one .npz of plain arrays and a JSON header, written whole or not at all, read without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widthwise.activations.phi import BUILTIN, leaky_relu
+from widthwise.errors import InputError
+from widthwise.networks import FullyConnected
+from widthwise.sampling.coordinates import Frame
+from widthwise.sampling.samplers import HMC, AbstractHMC, CollapsedHMC
+from widthwise.sampling.samples import Samples
+
+FORMAT = "widthwise samples"
+VERSION = 1
+ARRAYS = (
+    "inputs",
+    "y",
+    "train_mean",
+    "train_spread",
+    "test_mean",
+    "test_variance",
+    "log_likelihood",
+    "acceptance",
+    "divergent",
+    "leapfrog_steps",
+    "weights",
+)
+SAMPLERS: dict[str, type[AbstractHMC]] = {sampler.name: sampler for sampler in (CollapsedHMC, HMC)}
+
+
+def save(samples: Samples, path: Any) -> None:
+    """Write `samples` to `path`: a temporary file beside it, then one rename."""
+    network, frame, phi = samples.network, samples.frame, samples.network.phi
+    named = phi.slope is not None or BUILTIN.get(phi.name) is phi
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": {
+            "widths": network.widths,
+            "weight_precisions": network.weight_precisions,
+            "bias_variance": network.bias_variance,
+            "closure": network.closure,
+        },
+        "activation": {"name": phi.name, "slope": phi.slope, "named": named},
+        "temperature": samples.temperature,
+        "sampler": {"name": samples.sampler.name, "settings": asdict(samples.sampler)},
+        "key": samples.key,
+        "scalar": samples.scalar,
+        "frame": {"precision": frame.precision, "bias_variance": frame.bias_variance},
+        "step_size": samples.step_size,
+        "seconds": samples.seconds,
+    }
+    arrays = {name: getattr(samples, name) for name in ARRAYS} | {"basis": frame.basis}
+    if samples.y_test is not None:
+        arrays["y_test"] = samples.y_test
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise InputError(
+            f"save: expected a folder that can be written, got {target} ({error}); pass another."
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"save: could not write {target} ({error}); pass another path.") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Samples:
+    """Read samples that `Samples.save` wrote.
+
+    Args:
+        path: of the file.
+        activation: the function itself, where the network was sampled with one of the caller's own.
+
+    Raises:
+        InputError: no such file, not samples, truncated, or an activation that must be passed is missing.
+    """
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            header = json.loads(bytes(file["header"]).decode())
+            if header["format"] != FORMAT or header["version"] != VERSION:
+                raise InputError(
+                    f"load: expected {FORMAT!r} of version {VERSION}, got {header['format']!r} of version "
+                    f"{header['version']!r} in {path}; read it with the release that wrote it."
+                )
+            arrays = {name: file[name] for name in ARRAYS}
+            basis, y_test = file["basis"], file.get("y_test")
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"load: expected a file of samples, got {path} ({reason}); check the path.") from error
+    phi = header["activation"]
+    if phi["slope"] is not None:
+        function: Any = leaky_relu(phi["slope"])
+    elif phi["named"]:
+        function = phi["name"]
+    elif activation is not None:
+        function = activation
+    else:
+        raise InputError(
+            f"load: {path} was sampled with an activation of your own, {phi['name']!r}, which a file cannot hold; "
+            "pass it as load(path, activation=...)."
+        )
+    shape = header["network"]
+    return Samples(
+        network=FullyConnected(
+            widths=tuple(shape["widths"]),
+            activation=function,
+            weight_precisions=tuple(shape["weight_precisions"]),
+            bias_variance=shape["bias_variance"]
+            if isinstance(shape["bias_variance"], float)
+            else tuple(shape["bias_variance"]),
+            closure=shape["closure"],
+        ),
+        temperature=header["temperature"],
+        sampler=SAMPLERS[header["sampler"]["name"]](**header["sampler"]["settings"]),
+        key=tuple(header["key"]),
+        frame=Frame(basis, **header["frame"]),
+        y_test=y_test,
+        scalar=header["scalar"],
+        step_size=header["step_size"],
+        seconds=header["seconds"],
+        **arrays,
+    )
