@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+TASK   := digits --classes parity --train-size 200 --test-size 500 --width 100 --temperature 0.1
+
 .DEFAULT_GOAL := help
 .PHONY: help predict verify test test-slow bench evidence lint clean
 
@@ -24,10 +26,10 @@ $(VENV)/linted: $(VENV)/tested
 	@touch $@
 
 predict: $(VENV)/installed  ## predict a finite-width network on real digits: table, predict.json, predict.png
-	$(BIN)/widthwise predict digits --classes 0,1 --train-size 200 --test-size 100 --width 200 --json predict.json --figure predict.png
+	$(BIN)/widthwise predict $(TASK) --json predict.json --figure predict.png
 
-verify: $(VENV)/installed   ## the same network, sampled, beside the prediction (a minute or two)
-	$(BIN)/widthwise verify digits --classes 0,1 --train-size 200 --test-size 100 --width 200
+verify: $(VENV)/installed   ## the same network, sampled, beside the prediction (a few minutes)
+	$(BIN)/widthwise verify $(TASK) --json verify.json --figure verify.png
 
 test: $(VENV)/tested        ## the default tests: CPU, no network
 	$(BIN)/python -m pytest -m "not slow and not gpu"
@@ -48,5 +50,5 @@ lint: $(VENV)/linted        ## style, types, and the import walls
 	$(BIN)/lint-imports
 
 clean:                      ## remove the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache predict.json predict.png
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache predict.json predict.png verify.json verify.png
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,23 +66,37 @@ def measure(name, data, activation, load, T, chains, draws) -> dict:
     return row
 
 
+def off(row: dict, name: str, part: str = "") -> str:
+    """How far a prediction is from the sampled error, per cent of it."""
+    return f"{100 * (row[name + part] / row['sampled' + part] - 1):+.1f} %"
+
+
 def table(rows: list[dict]) -> list[str]:
     """The rows as Markdown."""
     out = [
-        "| task | φ | T | load | N_1 | ρτ | sampled ε_g | R-hat | infinite | saddle | z | integrated | ε_t: sampled | saddle | "
-        "distance of the mean predictor: infinite, saddle |",
-        "|" + "---|" * 15,
+        "| task | φ | T | P/N_1 | ρτ | sampled ε_g | infinite | saddle | z | integrated "
+        "| sampled ε_t | infinite | saddle | ‖Δ⟨f⟩‖ infinite | saddle |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
-        error = {name: 100 * (r[name] / r["sampled"] - 1) for name in ("infinite", "saddle", "integrated")}
-        z = (r["sampled"] - r["saddle"]) / r["se"]
-        out.append(
-            f"| {r['task']} | {r['activation']} | {r['T']:g} | {r['load']:g} | {r['N']} | {r['product']:.2f} {r['verdict']} "
-            f"| {r['sampled']:.4f} ± {r['se']:.4f} | {r['rhat']:.3f} | {error['infinite']:+.1f} % | **{error['saddle']:+.1f} %** "
-            f"| {z:+.1f} | {error['integrated']:+.1f} % | {r['sampled_t']:.4f} ± {r['se_t']:.4f} "
-            f"| {100 * (r['saddle_t'] / r['sampled_t'] - 1):+.1f} % "
-            f"| {r['infinite_distance']:.3f}, {r['saddle_distance']:.3f} |"
-        )
+        cells = [
+            r["task"],
+            r["activation"],
+            f"{r['T']:g}",
+            f"{P}/{r['N']}",
+            f"{r['product']:.2f} {r['verdict']}",
+            f"{r['sampled']:.4f} ± {r['se']:.4f}" + ("" if r["status"] == "mixed" else f" (R-hat {r['rhat']:.2f})"),
+            off(r, "infinite"),
+            f"**{off(r, 'saddle')}**",
+            f"{(r['sampled'] - r['saddle']) / r['se']:+.1f}",
+            off(r, "integrated"),
+            f"{r['sampled_t']:.4f} ± {r['se_t']:.4f}",
+            off(r, "infinite", "_t"),
+            off(r, "saddle", "_t"),
+            f"{r['infinite_distance']:.3f}",
+            f"{r['saddle_distance']:.3f}",
+        ]
+        out.append("| " + " | ".join(cells) + " |")
     return out
 
 

@@ -108,8 +108,11 @@ def sweep() -> list[str]:
         X, y, X_test, y_test = synthetic(P, 1000)
         network = ww.FullyConnected([P], "erf")
         N, temperature, lam = (
-            a.ravel() for a in np.meshgrid(np.geomspace(10, 1e5, 10).round(), np.geomspace(1e-3, 10, 10), np.geomspace(0.1, 10, 10))
-        )  # fmt: skip
+            a.ravel()
+            for a in np.meshgrid(
+                np.geomspace(10, 1e5, 10).round(), np.geomspace(1e-3, 10, 10), np.geomspace(0.1, 10, 10)
+            )
+        )
         K = training_kernel(network, X).K
         k_test = np.random.default_rng(1).normal(size=(P, 1000))
         weights = np.random.default_rng(2).normal(size=(1000, P))

@@ -16,6 +16,8 @@ import typer
 from widthwise.errors import DataWarning, InputError, MissingExtra, NumericalError, unknown_name
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from widthwise.data import DataSet
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -46,7 +48,7 @@ Temperature = Annotated[float, typer.Option(metavar="T", help="Temperature of th
 WeightPrecisions = Annotated[str, typer.Option(metavar="λ", help="Of every layer, or one per layer: 1,2.")]
 BiasVariance = Annotated[str, typer.Option(metavar="σ²", help="Of the hidden layers' biases.")]
 Approximation = Annotated[
-    str | None, typer.Option(help="saddle, integrated or infinite; by default what suits the network.")
+    str | None, typer.Option(help="saddle, integrated, infinite or two-parameter; by default what suits the network.")
 ]
 Seed = Annotated[int, typer.Option(help="Of the choice of examples, and of the sampler.")]
 JsonPath = Annotated[str | None, typer.Option("--json", metavar="OUT", help="Write the numbers to this file.")]
@@ -179,11 +181,15 @@ def verify(
     import widthwise as ww
 
     began = time.perf_counter()
-    samples = ww.sample(
-        prediction.network, *prediction.data, temperature=request.temperature, sampler=chosen, key=request.seed,
-        progress=not quiet and sys.stderr.isatty(),
-    )  # fmt: skip
-    comparison = ww.compare(prediction.posterior, samples, prediction.data.X_test, prediction.data.y_test)
+    try:
+        samples = ww.sample(
+            prediction.network, *prediction.data, temperature=request.temperature, sampler=chosen, key=request.seed,
+            progress=not quiet and sys.stderr.isatty(),
+        )  # fmt: skip
+    except NumericalError:
+        _print(request, prediction)  # what is known is shown, before the line that says what is not
+        raise
+    comparison = ww.compare(prediction.posterior, samples)
     record = {
         "sampler": {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began},
         "comparison": comparison.records(),
@@ -193,16 +199,16 @@ def verify(
 
 def _output_files(request: _Request) -> dict[str, Path]:
     """Where to write, checked before anything is computed."""
-    from widthwise.report.files import check_writable
+    from widthwise.files import writable
 
     files = {}
     if request.json is not None:
-        files["json"] = check_writable("--json", request.json)
+        files["json"] = writable(request.json, "--json")
     if request.figure is not None:
         from widthwise.report.figures import figure_format
 
         figure_format(request.figure)
-        files["figure"] = check_writable("--figure", request.figure)
+        files["figure"] = writable(request.figure, "--figure")
     if len(set(files.values())) < len(files):
         raise InputError(f"--json and --figure: expected two files, got {request.json!r} twice; name another.")
     return files
@@ -290,11 +296,8 @@ def _finish(
     extra: dict[str, Any] | None = None,
 ) -> None:
     """Make everything in memory, write the files, then print."""
-    from rich.console import Console
-
-    from widthwise.report.files import write_files
+    from widthwise.files import write_files
     from widthwise.report.records import prediction_record, strict_json
-    from widthwise.report.tables import prediction_table
 
     shown, T = prediction.shown(), request.temperature
     contents = {}
@@ -303,14 +306,23 @@ def _finish(
         contents[files["json"]] = strict_json(record | (extra or {}))
     if "figure" in files:
         contents[files["figure"]] = _figure(request, prediction, samples)
-    table = prediction_table(temperature=T, **shown)
     write_files(contents)
-    console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(table)
+    console = _print(request, prediction)
     if comparison is not None:
         console.print(comparison)
     for option, path in files.items():
         console.print(f"{option} written to {path}", style="dim", soft_wrap=True, markup=False, highlight=False)
+
+
+def _print(request: _Request, prediction: _Prediction) -> Console:
+    """The prediction's table, on the console that it returns."""
+    from rich.console import Console
+
+    from widthwise.report.tables import prediction_table
+
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console.print(prediction_table(temperature=request.temperature, **prediction.shown()))
+    return console
 
 
 def _figure(request: _Request, prediction: _Prediction, samples: Any) -> bytes:

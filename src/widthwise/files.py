@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from widthwise.errors import InputError
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT, errno.EACCES, errno.EROFS}
+
+
+def writable(path: str | os.PathLike[str], name: str | None = None) -> Path:
+    """The file that `path` stands for, once it is sure that a file can be put there: asked before any work is done.
+
+    Args:
+        path: of the file to write; links are followed.
+        name: what asked for it, for the message; by default the path itself.
+
+    Raises:
+        InputError: no such folder, a folder or a device in its place, or no permission.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    what = str(path) if name is None else name
+    if target.is_dir():
+        raise InputError(f"{what}: expected the name of a file, got a folder, {str(path)!r}; add a file name.")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{what}: expected an ordinary file, got the device {str(path)!r}; choose another path.")
+    if not target.parent.is_dir():
+        raise InputError(f"{what}: expected an existing folder, got {str(target.parent)!r}; make it first.")
+    try:
+        part = _part(target)
+        part.open("xb").close()
+        part.unlink()
+        if target.exists():
+            target.open("ab").close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{what}: expected a place that may be written, got {str(path)!r} ({reason}); choose another path."
+        ) from error
+    return target
+
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
+def whole(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """A file to write to, which takes the place of `path` only when the block ends without an exception.
 
     Args:
@@ -21,34 +56,34 @@ def whole(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
         mode: "wb" or "w".
 
     Raises:
-        InputError: the folder does not exist or cannot be written to.
+        InputError: `path` cannot be written, or the disk is full; then nothing has changed.
     """
-    path = Path(path)
-    writable(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    target = writable(path)
+    part = _part(target)
     try:
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # as a plain open() would have made it
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with part.open("xb" if "b" in mode else "x", encoding=None if "b" in mode else "utf-8") as file:
             yield file
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise InputError(f"{path}: expected room to write, got {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def writable(path: str | os.PathLike[str]) -> None:
-    """Refuses a path that could not be written to, before any work is done.
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes several files, each whole; none takes its place before all are written.
 
-    Raises:
-        InputError: it is a folder, its folder does not exist, or it may not be written.
+    Args:
+        contents: the bytes of each file.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: expected the name of a file, got a folder; add a file name.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: expected an existing folder, got {str(path.parent)!r}; create it first.")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise InputError(f"{path}: expected a place that may be written, got no permission; choose another.")
+    with contextlib.ExitStack() as stack:
+        for target, content in contents.items():
+            stack.enter_context(whole(target)).write(content)
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".widthwise-{secrets.token_hex(6)}.part")

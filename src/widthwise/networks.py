@@ -122,8 +122,8 @@ class FullyConnected:
 class PrecomputedKernel:
     """A one-hidden-layer network of which only the infinite-width kernel is known: any NNGP, any kernel at all.
 
-    `X` is then the kernel K (P, P) of the training points, the readout's precision included, and new points are given as
-    two arrays, `predict(k, diagonal)`: their kernel with the training points (n, P) and their own variances (n,).
+    `X` is then the kernel K (P, P) of the training points, the readout's precision included, and new points are given
+    as two arrays, `predict(k, diagonal)`: their kernel with the training points (n, P) and their own variances (n,).
 
     Args:
         widths: [N], the width whose readout is integrated over.

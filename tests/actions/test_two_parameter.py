@@ -48,14 +48,14 @@ def test_without_a_mean_it_is_the_one_parameter_action(rng):
     K, _, y, _ = problem(rng, 20, 8)
     spectrum = Eigensystem.of(K).with_target(y)
     action = TwoParameterAction(spectrum, np.zeros(20), 8, 0.2)
-    assert action.Q == pytest.approx(ScalarAction(spectrum, 8, 0.2).Q, rel=1e-9)
+    assert pytest.approx(ScalarAction(spectrum, 8, 0.2).Q, rel=1e-9) == action.Q
 
 
 def test_infinite_width_is_one(rng):
     K, _, y, _ = problem(rng, 20, 8)
     system = Eigensystem.of(K)
     action = TwoParameterAction(system.with_target(y), system.U.T @ np.ones(20), 10**9, 0.2)
-    assert action.Q == pytest.approx(1.0, abs=1e-6)
+    assert pytest.approx(1.0, abs=1e-6) == action.Q
     assert action.c == pytest.approx(1.0, abs=1e-6)
 
 

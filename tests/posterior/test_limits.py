@@ -122,9 +122,7 @@ def test_mean_field_scaling_is_a_readout_precision(rng):
     X, y, X_test, y_test = data(rng)
     gamma = 1.8
     scaled = ww.infer(ww.FullyConnected([9], "erf", (1.4, 0.7 * gamma**2)), X, y, temperature=T)
-    by_hand = ww.infer(
-        ww.PrecomputedKernel([9]), ArcSine()(X) / gamma**2, y, temperature=T
-    )
+    by_hand = ww.infer(ww.PrecomputedKernel([9]), ArcSine()(X) / gamma**2, y, temperature=T)
     assert scaled.order_parameters["Q"][0] == pytest.approx(by_hand.order_parameters["Q"][0], rel=1e-9)
     k, diagonal = ArcSine()(X_test, X) / gamma**2, ArcSine().diag(X_test) / gamma**2
     assert by_hand.score(k, y_test, diagonal).total == pytest.approx(scaled.score(X_test, y_test).total, rel=1e-9)

@@ -62,9 +62,7 @@ def test_training_variance_is_temperature_times_degrees_of_freedom(problem):
 def test_saddle_prediction_is_gaussian_process_regression_with_the_renormalised_kernel(problem):
     X, y, X_test, y_test = problem
     posterior = ww.infer(network(), X, y, temperature=T)
-    K, k, own = (
-        posterior.renormalised_kernel(*pair) for pair in ((X, X), (X_test, X), (X_test, X_test))
-    )
+    K, k, own = (posterior.renormalised_kernel(*pair) for pair in ((X, X), (X_test, X), (X_test, X_test)))
     A = T * np.eye(30) + K
     prediction = posterior.predict(X_test, covariance=True)
     np.testing.assert_allclose(prediction.mean, k @ np.linalg.solve(A, y), rtol=1e-8)
@@ -141,7 +139,7 @@ def test_an_indefinite_kernel_is_refused(rng):
 @pytest.mark.parametrize("approximation", ["saddle", "infinite", "integrated", "two-parameter"])
 @pytest.mark.parametrize("kind", ["direct", "prepared"])
 def test_save_and_load(problem, tmp_path, approximation, kind):
-    X, y, X_test, y_test = problem
+    X, y, X_test, _ = problem
     net = network(activation="relu")
     if kind == "direct":
         posterior = ww.infer(net, X, y, temperature=T, approximation=approximation)
@@ -202,6 +200,36 @@ def test_edge_cases_work(rng):
     assert single.predict(X[:, :1]).mean.shape == (10,)
 
 
+@pytest.mark.parametrize("T", [1e-5, 1e-7, 1e-9])
+def test_a_singular_kernel_at_low_temperature_is_solved_or_refused(rng, T):
+    """Linear network, P > N0, y outside the kernel's range: rounding would decide Q, were it not noticed."""
+    X, y = rng.normal(size=(60, 5)), rng.normal(size=60)
+    net = ww.FullyConnected([20], "identity")
+    posterior = ww.infer(net, X, y, temperature=T, approximation="saddle")
+    # the same in the five-dimensional range, where nothing is singular: Q = 1 − (r − q aᵀKa)/N as T → 0
+    U, s, _ = np.linalg.svd(X, full_matrices=False)
+    k, z = s**2 / 5, U.T @ y
+    Q = posterior.order_parameters["Q"][0]
+    slope = Q - 1 + np.sum(Q * k / (T + Q * k) - Q * k * z**2 / (T + Q * k) ** 2) / 20
+    assert abs(slope) < 1e-8
+    assert posterior.certificate.rounding < 1e-6
+    for solver in ("tridiagonal", "Cholesky"):
+        warm = [
+            ww.infer(net, X, y, temperature=1e-4, approximation="saddle", solver=s) for s in (solver, "eigenvalues")
+        ]
+        Q1, Q2 = (posterior.order_parameters["Q"][0] for posterior in warm)
+        assert abs(np.log(Q1 / Q2)) < warm[0].certificate.rounding < 1e-4
+        with pytest.raises(ww.NumericalError):
+            ww.infer(net, X, y, temperature=1e-9, approximation="saddle", solver=solver)
+
+
+def test_extreme_scales_are_refused_in_words(problem):
+    X, y, *_ = problem
+    for X1, y1, T in ((X, y, 1e-300), (X, y, 1e300), (X, 1e160 * y, 1.0), (1e160 * X, y, 1.0)):
+        with pytest.raises(ww.InputError, match="rescale"):
+            ww.infer(network(), X1, y1, temperature=T)
+
+
 def test_constant_inputs_and_targets_warn_and_work(rng):
     X = rng.normal(size=(8, 3))
     with pytest.warns(ww.DataWarning, match="every target"):
@@ -214,26 +242,26 @@ def test_constant_inputs_and_targets_warn_and_work(rng):
 
 GOOD = np.eye(3)
 BAD = {
-    "NaN": (dict(X=np.where(GOOD > 0, np.nan, 0.0)), "finite numbers, got nan at"),
-    "inf": (dict(y=[1.0, np.inf, 0.0]), "finite numbers, got inf"),
-    "no examples": (dict(X=np.empty((0, 3)), y=[]), "at least one example"),
-    "one dimension": (dict(X=[1.0, 2.0, 3.0]), r"expected shape \(examples, features\)"),
-    "three dimensions": (dict(X=np.ones((3, 2, 2))), "expected shape"),
-    "ragged": (dict(X=[[1.0], [1.0, 2.0]]), "expected an array"),
-    "words": (dict(X=[["a", "b"]] * 3), "real numbers, got dtype"),
-    "complex": (dict(X=GOOD + 1j), "real numbers, got dtype complex128"),
-    "lengths": (dict(y=[1.0, 2.0]), "expected 3 targets"),
-    "several outputs": (dict(y=np.ones((3, 2))), "one target per example"),
-    "T = 0": (dict(temperature=0.0), "above zero, got 0.0"),
-    "T < 0": (dict(temperature=-1.0), "above zero"),
-    "T NaN": (dict(temperature=np.nan), "above zero"),
-    "T text": (dict(temperature="warm"), "above zero, got 'warm'"),
-    "approximation": (dict(approximation="sadle"), "did you mean 'saddle'"),
-    "solver": (dict(solver="choleski"), "did you mean 'Cholesky'"),
-    "widths": (dict(widths=[3]), "go with prepared data"),
-    "network": (dict(network="erf"), "expected FullyConnected"),
-    "no y": (dict(y=None), "got no y"),
-    "mean": (dict(approximation="two-parameter"), "activations with a mean"),
+    "NaN": ({"X": np.where(GOOD > 0, np.nan, 0.0)}, "finite numbers, got nan at"),
+    "inf": ({"y": [1.0, np.inf, 0.0]}, "finite numbers, got inf"),
+    "no examples": ({"X": np.empty((0, 3)), "y": []}, "at least one example"),
+    "one dimension": ({"X": [1.0, 2.0, 3.0]}, r"expected shape \(examples, features\)"),
+    "three dimensions": ({"X": np.ones((3, 2, 2))}, "expected shape"),
+    "ragged": ({"X": [[1.0], [1.0, 2.0]]}, "expected an array"),
+    "words": ({"X": [["a", "b"]] * 3}, "real numbers, got dtype"),
+    "complex": ({"X": GOOD + 1j}, "real numbers, got dtype complex128"),
+    "lengths": ({"y": [1.0, 2.0]}, "expected 3 targets"),
+    "several outputs": ({"y": np.ones((3, 2))}, "one target per example"),
+    "T = 0": ({"temperature": 0.0}, "above zero, got 0.0"),
+    "T < 0": ({"temperature": -1.0}, "above zero"),
+    "T NaN": ({"temperature": np.nan}, "above zero"),
+    "T text": ({"temperature": "warm"}, "above zero, got 'warm'"),
+    "approximation": ({"approximation": "sadle"}, "did you mean 'saddle'"),
+    "solver": ({"solver": "choleski"}, "did you mean 'Cholesky'"),
+    "widths": ({"widths": [3]}, "go with prepared data"),
+    "network": ({"network": "erf"}, "expected FullyConnected"),
+    "no y": ({"y": None}, "got no y"),
+    "mean": ({"approximation": "two-parameter"}, "activations with a mean"),
 }
 
 

@@ -33,7 +33,7 @@ class Saddles:
         log_det: log det A.
         quadratic: yᵀA⁻¹y.
         dual_norm: aᵀa.
-        converged: whether the residual is at rounding.
+        converged: whether the residual is at rounding, and rounding small (see `ScalarAction.rounding`).
         minima: how many minima the scan saw.
     """
 
@@ -75,6 +75,9 @@ def minimise_all(
     first = q * (trace - energy)
     second = first + q * q * (2.0 * curve - trace2)
     slope, curvature = Q - 1.0 + first / width, Q + second / width
+    null = k == 0.0  # exactly so: see `EigenSpectrum.sensitivity`
+    sensitivity = norm - power[null].sum() / temperature**2 + (P - null.sum() - q * trace) / temperature
+    rounding = np.finfo(float).eps * q * float(k.max()) * sensitivity / (width * np.abs(curvature))
     return Saddles(
         Q=Q,
         value=Q - u + (log_det + quadratic) / width,
@@ -85,7 +88,7 @@ def minimise_all(
         log_det=log_det,
         quadratic=quadratic,
         dual_norm=norm,
-        converged=(np.abs(slope) <= 1e-9 * np.maximum(1.0, np.abs(curvature))) & (curvature > 0.0),
+        converged=(np.abs(slope) <= 1e-9 * np.maximum(1.0, np.abs(curvature))) & (curvature > 0.0) & (rounding < 1e-3),
         minima=minima,
     )
 

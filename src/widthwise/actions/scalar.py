@@ -10,7 +10,7 @@ Everything here works in u = log Q, where the measure is flat.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,10 +18,11 @@ from jaxtyping import Float
 from scipy.special import gammaln
 
 from widthwise.numerics.spectra import AbstractSpectrum, AnswersTerms, FactoredSpectrum, GaussianTerms
-from widthwise.saddle import Saddle, Status, minimise_scalar, refine
+from widthwise.saddle import Saddle, StationaryPoint, Status, minimise_scalar, refine
 from widthwise.saddle.scalar import Jet
 
 _WINDOW = 4.0  # how far (in log Q) from its centre a surrogate is trusted before it is made anew
+_LOST = 1e-3  # a rounding error in log Q that makes the minimum meaningless
 _DROP = 40.0  # the quadrature ends where log p(log Q) has fallen by this much
 
 
@@ -108,6 +109,23 @@ class ScalarAction:
     @cached_property
     def saddle(self) -> Saddle:
         """The lowest minimum of S, with every other stationary point found."""
+        found = self._search()
+        if found.status is Status.CONVERGED and self._rounding(found.best) > _LOST:
+            return replace(found, status=Status.ROUNDING)
+        return found
+
+    @property
+    def rounding(self) -> float:
+        """How far the kernel's own rounding errors may have moved log Q*."""
+        return self._rounding(self.saddle.best)
+
+    def _rounding(self, best: StationaryPoint) -> float:
+        """ε ‖QK‖ (|a|² + tr A⁻¹)/(N_1 S''): first order in an error ε ‖K‖ of every eigenvalue of K."""
+        q = self.scale * math.exp(float(best.x[0]))
+        change = np.finfo(float).eps * q * self.spectrum.norm_K * self.spectrum.sensitivity(q, self.temperature)
+        return float(change / (self.width * float(best.hessian[0])))
+
+    def _search(self) -> Saddle:
         lower, upper = self.bounds()
         starts = max(33, math.ceil(3.0 * (upper - lower)))
         if not isinstance(self.spectrum, FactoredSpectrum):

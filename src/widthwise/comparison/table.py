@@ -132,7 +132,7 @@ def compare(posterior: Any, samples: Any, X_test: Any = None, y_test: Any = None
     Args:
         posterior: what `infer` returned.
         samples: what `sample` returned for the same network, data and temperature.
-        X_test: test inputs of the samples (n, N0), where they do not keep them themselves.
+        X_test: test inputs (n, N0) that the samples were drawn with; by default those they keep.
         y_test: test targets, likewise.
 
     Returns:
@@ -144,8 +144,10 @@ def compare(posterior: Any, samples: Any, X_test: Any = None, y_test: Any = None
     """
     _same(posterior, samples)
     rows = _rows("training error", posterior.training_error, samples.training_error)
-    X_test = getattr(samples, "X_test", None) if X_test is None else X_test
-    y_test = getattr(samples, "y_test", None) if y_test is None else y_test
+    kept = getattr(samples, "y_test", None)
+    if kept is not None:
+        X_test = getattr(samples, "X_test", None) if X_test is None else X_test
+        y_test = kept if y_test is None else y_test
     if (X_test is None) != (y_test is None):
         missing = "X_test" if X_test is None else "y_test"
         raise InputError(f"compare: expected test inputs and targets, got no {missing}; pass {missing} to compare too.")

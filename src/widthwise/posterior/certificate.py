@@ -23,6 +23,7 @@ class Certificate:
         stationary_points: (Q, S, kind) of every stationary point found, by S.
         solver: the spectrum that served.
         evaluations: of the action.
+        rounding: bound on what the kernel's rounding errors did to log Q; above 1e-3 the status is "lost to rounding".
         quadrature_error: relative, of the integral over p(log Q | D); None where none was taken.
     """
 
@@ -35,6 +36,7 @@ class Certificate:
     stationary_points: tuple[tuple[float, float, str], ...]
     solver: str
     evaluations: int
+    rounding: float | None = None
     quadrature_error: float | None = None
 
     @property
@@ -95,7 +97,7 @@ def validity(action: ScalarAction, *, exact: bool) -> Validity:
 
 
 def of_saddle(
-    saddle: Saddle, solver: str, expected: str = "minimum", quadrature_error: float | None = None
+    saddle: Saddle, solver: str, *, rounding: float | None = None, quadrature_error: float | None = None
 ) -> Certificate:
     """The certificate of a search in log order parameters; the first of them is Q."""
     points = tuple((math.exp(float(point.x[0])), point.value, point.kind) for point in saddle.points)
@@ -109,6 +111,7 @@ def of_saddle(
         stationary_points=points,
         solver=solver,
         evaluations=saddle.evaluations,
+        rounding=rounding,
         quadrature_error=quadrature_error,
     )
 

@@ -1,4 +1,4 @@
-"""The caller's arrays, checked once where they come in: one error that says what was expected, what came, what to do."""
+"""The caller's arrays, checked once where they come in; each error says what came and what to do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.errors import DataWarning, InputError
+
+_LARGEST = 1e100  # the square of a larger one is no number
 
 
 def real_array(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Float[np.ndarray, "..."]:
@@ -40,6 +42,9 @@ def real_array(name: str, values: Any, dimensions: tuple[int, ...], shape: str) 
         where = ", ".join(str(int(i)) for i in bad)
         value = array[tuple(bad)]
         raise InputError(f"{name}: expected finite numbers, got {value} at [{where}]; remove or impute it.")
+    largest = float(np.abs(array).max())
+    if largest > _LARGEST:
+        raise InputError(f"{name}: expected numbers up to {_LARGEST:g}, got {largest:.3g}; rescale it.")
     return array
 
 
@@ -89,6 +94,14 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def temperature(value: Any) -> float:
+    """T, a number that double precision can work with."""
+    T = positive("temperature", value)
+    if not 1.0 / _LARGEST <= T <= _LARGEST:
+        raise InputError(f"temperature: expected a number from {1 / _LARGEST:g} to {_LARGEST:g}, got {T:g}; rescale y.")
+    return T
+
+
 def warn_if_degenerate(X: Float[np.ndarray, "P N0"], y: Float[np.ndarray, " P"]) -> None:
     """Warns of constant targets, constant inputs, and equal inputs with different targets: legal, rarely meant."""
     if len(y) > 1 and np.ptp(y) == 0.0:
@@ -108,7 +121,7 @@ def estimate_memory(P: int, copies: int) -> None:
     if have is not None and need > 0.9 * have:
         raise InputError(
             f"X: {P} examples need about {need / 2**30:.1f} GiB for {copies} kernel matrices, "
-            f"this machine has {have / 2**30:.1f} GiB; pass fewer examples."
+            f"this machine {have / 2**30:.1f} GiB; pass fewer examples."
         )
 
 

@@ -23,9 +23,11 @@ from widthwise.posterior.engine import Engine, Network
 from widthwise.posterior.mixture import Mixture
 from widthwise.posterior.posterior import Posterior
 from widthwise.posterior.prepare import Prepared, training, unknown_network
+from widthwise.saddle import Status
 
 APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter")
 SOLVERS = ("tridiagonal", "Cholesky", "eigenvalues")
+EIGENVALUES_UP_TO = 4000  # examples; above, a second look would cost minutes
 TRIDIAGONAL_UP_TO = 1200  # examples; above, one Cholesky factorisation is faster (docs/benchmarks.md)
 
 
@@ -66,7 +68,7 @@ def infer(
         InputError: the input is not usable; the message says why.
         NumericalError: the saddle did not converge, or T I + Q K is singular at working precision.
     """
-    T = checks.positive("temperature", temperature)
+    T = checks.temperature(temperature)
     if isinstance(network, Prepared):
         if y is not None:
             raise InputError("infer: expected (prepared, y), got X as well; the inputs are already in `prepared`.")
@@ -86,6 +88,11 @@ def infer(
             )
         approximation = _approximation(network, approximation)
         engine = _from_data(network, X, y, approximation, solver)
+        if solver is None and approximation != "infinite" and len(engine.y) <= EIGENVALUES_UP_TO:
+            action = ScalarAction(engine.spectrum, network.widths[-1], T, engine.scale)
+            if action.saddle.status is not Status.CONVERGED or action.rounding > 1e-6:
+                # nearly singular: an eigendecomposition tells what is zero from what is small
+                engine = _from_data(network, X, y, approximation, "eigenvalues")
     return posterior_of(engine, T, approximation, throw=throw)
 
 
@@ -120,7 +127,7 @@ def posterior_of(engine: Engine, T: float, approximation: str, *, throw: bool) -
         else:
             quadrature = action.quadrature
             mixture, error = Mixture(quadrature.Q, quadrature.weights), quadrature.error
-        found = certificate.of_saddle(saddle, engine.spectrum.kind, quadrature_error=error)
+        found = certificate.of_saddle(saddle, engine.spectrum.kind, rounding=action.rounding, quadrature_error=error)
     return Posterior(
         network=engine.network,
         temperature=T,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -153,9 +154,9 @@ class Posterior:
         X1 = checks.inputs(X1, "X1", self.engine.X.shape[1])
         X2 = X1 if X2 is None else checks.inputs(X2, "X2", self.engine.X.shape[1])
         kernel = cross_kernel(self.network, X1, X2)
-        if self.mixture.c is None or kernel.mean is None:
-            return self.mixture.mean_Q * kernel.k
         other = cross_kernel(self.network, X2, X1[:1]).mean
+        if self.mixture.c is None or kernel.mean is None or other is None:
+            return self.mixture.mean_Q * kernel.k
         M = np.outer(kernel.mean, other)
         return self.mixture.mean_Q * (kernel.k - M) + self.mixture.mean_c * M
 
@@ -165,7 +166,9 @@ class Posterior:
 
         save(self, path)
 
-    def _blocks(self, X_new: Any, diagonal: Any, covariance: bool):  # type: ignore[no-untyped-def]
+    def _blocks(
+        self, X_new: Any, diagonal: Any, covariance: bool
+    ) -> Iterator[tuple[CrossKernel, Float[np.ndarray, "P n"], Float[np.ndarray, "n n"] | None]]:
         """(cross kernel, its rotation, prior covariance or None) by blocks of rows that fit in memory."""
         spectrum, scale = self.engine.spectrum, self.engine.scale
         if isinstance(X_new, PreparedInputs):

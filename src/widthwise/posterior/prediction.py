@@ -1,4 +1,4 @@
-"""The predictive law at new points: a mixture of Gaussian processes, of which the saddle has one and the integral many."""
+"""The predictive law at new points: a mixture of Gaussian processes, one at the saddle, many for the integral."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ class Status(enum.StrEnum):
     NO_MINIMUM = "no minimum found"
     DEGENERATE = "degenerate minimum"
     OUTSIDE_DOMAIN = "outside the domain"
+    ROUNDING = "lost to rounding"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ Function = Callable[[float], Jet]
 def minimise_scalar(
     function: Function, lower: float, upper: float, *, starts: int = 33, tolerance: float = 1e-12
 ) -> Saddle:
-    """The lowest minimum of a function that falls at `lower` and rises at `upper`, and every other stationary point seen.
+    """The lowest minimum of a function that falls at `lower` and rises at `upper`, and all other stationary points.
 
     The slope is evaluated at `starts` evenly spaced points; each change of sign brackets a stationary point, which
     Newton steps then find, falling back to bisection whenever a step leaves the bracket.

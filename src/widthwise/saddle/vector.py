@@ -1,4 +1,4 @@
-"""A stationary point of a smooth function of a few variables, minimum or not, by damped Newton steps on its gradient."""
+"""Stationary points of a smooth function of a few variables, minima or not, by damped Newton steps on the gradient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stationary_near(function: Function, starts: Sequence[Vector], *, tolerance: 
     Newton steps on the gradient; a step that does not shrink the gradient's norm is halved.
 
     Args:
-        function: x (n,) ↦ (value, gradient (n,), Hessian (n, n)); one that is not finite marks the outside of the domain.
+        function: x (n,) ↦ (value, gradient (n,), Hessian (n, n)); one not finite marks the outside of the domain.
         starts: starting points (n,), the first the most trusted.
         tolerance: on the largest entry of the gradient, relative to max(1, the Hessian's largest).
     """

@@ -88,6 +88,7 @@ def sample(
         sampler=sampler,
         frame=frame,
         inputs=frame.inside(X),
+        X_test=tests,
         y=y2,
         y_test=y2_test,
         scalar=targets.ndim == 1,

@@ -71,6 +71,7 @@ class Samples:
     Attributes:
         network, temperature, sampler, key: what was asked for.
         frame, inputs: the first layer's coordinates, and the training inputs in them ("P r").
+        X_test: test inputs as they came ("n N0"; n = 0 without).
         y, y_test: targets ("P D", "n D"; None without).
         scalar: whether y came as (P,).
         train_mean: f on the training points given each draw's sampled weights ("C S P D").
@@ -87,6 +88,7 @@ class Samples:
     key: tuple[int, ...]
     frame: Frame
     inputs: Float[np.ndarray, "P r"]
+    X_test: Float[np.ndarray, "n N0"]
     y: Float[np.ndarray, "P D"]
     y_test: Float[np.ndarray, "n D"] | None
     scalar: bool

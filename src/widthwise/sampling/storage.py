@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from widthwise.activations.phi import BUILTIN, leaky_relu
 from widthwise.errors import InputError
+from widthwise.files import whole
 from widthwise.networks import FullyConnected
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.samplers import HMC, AbstractHMC, CollapsedHMC
@@ -23,6 +21,7 @@ from widthwise.sampling.samples import Samples
 FORMAT = "widthwise samples"
 VERSION = 1
 ARRAYS = (
+    "X_test",
     "inputs",
     "y",
     "train_mean",
@@ -64,21 +63,8 @@ def save(samples: Samples, path: Any) -> None:
     if samples.y_test is not None:
         arrays["y_test"] = samples.y_test
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise InputError(
-            f"save: expected a folder that can be written, got {target} ({error}); pass another."
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(f"save: could not write {target} ({error}); pass another path.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(file, **arrays)
 
 
 def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Samples:

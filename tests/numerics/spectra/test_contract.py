@@ -139,3 +139,13 @@ def test_an_indefinite_kernel_is_refused(make):
     with pytest.raises((InputError, NumericalError), match=r"not positive definite|positive semi-definite") as caught:
         make(K, np.ones(3)).terms(1.0, 0.5)
     assert "\n" not in str(caught.value)
+
+
+def test_eigenvalues_of_rounding_are_zero(rng):
+    """Duplicated rows with opposite labels: no q, however large, fits them."""
+    X = rng.standard_normal((40, 60))
+    K = np.tile(np.arcsin(np.corrcoef(X)), (2, 2))
+    spectrum = Eigensystem.of(K.copy()).with_target(np.repeat([1.0, -1.0], 40))
+    assert np.count_nonzero(spectrum.system.k) == 40
+    for q in (1e-6, 1.0, 1e8):
+        assert spectrum.terms(q, 1e-8).quadratic == pytest.approx(80 / 1e-8, rel=1e-12)

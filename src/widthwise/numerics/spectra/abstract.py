@@ -63,9 +63,19 @@ class AbstractSpectrum(abc.ABC):
     def trace_K(self) -> float:
         """tr K."""
 
+    @property
+    @abc.abstractmethod
+    def norm_K(self) -> float:
+        """A bound on K's largest eigenvalue, within a small factor."""
+
     @abc.abstractmethod
     def terms(self, q: float, t: float) -> GaussianTerms:
         """The scalar answers at (q, t)."""
+
+    def sensitivity(self, q: float, t: float) -> float:
+        """|a|² + tr A⁻¹: what ∂(log det A + yᵀA⁻¹y)/∂K can be per unit of error in K's eigenvalues."""
+        f = self.terms(q, t)
+        return f.dual_norm + (self.size - q * f.trace) / t
 
     @abc.abstractmethod
     def rotate(self, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:

@@ -13,7 +13,9 @@ from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms
 
 
 def nonnegative(k: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    """Eigenvalues with their rounding errors below zero removed.
+    """Eigenvalues, those that are nothing but rounding (below P ε k_max, NumPy's rank) set to zero.
+
+    Left positive they would be directions that a large enough q can fit: a minimum of the action that is not there.
 
     Raises:
         InputError: an eigenvalue is negative by more than rounding.
@@ -21,10 +23,10 @@ def nonnegative(k: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
     largest = max(float(np.abs(k).max()), np.finfo(float).tiny)
     if float(k.min()) < -1e-8 * largest:
         raise InputError(
-            f"kernel: expected a positive semi-definite matrix, got an eigenvalue {k.min():.3g} (largest {largest:.3g}); "
-            "check the kernel, or add a multiple of the identity."
+            f"kernel: expected a positive semi-definite matrix, got an eigenvalue {k.min():.3g} "
+            f"(largest {largest:.3g}); check the kernel, or add a multiple of the identity."
         )
-    return np.maximum(k, 0.0)
+    return np.where(k > len(k) * np.finfo(float).eps * largest, k, 0.0)
 
 
 def sums(
@@ -97,8 +99,19 @@ class EigenSpectrum(AbstractSpectrum):
     def trace_K(self) -> float:
         return float(self.system.k.sum())
 
+    @property
+    def norm_K(self) -> float:
+        return float(self.system.k.max())
+
     def terms(self, q: float, t: float) -> GaussianTerms:
         return sums(self.system.k, 1.0, self.target**2, q, t)
+
+    def sensitivity(self, q: float, t: float) -> float:
+        k, y = self.system.k, self.target
+        A = t + q * k
+        return float(
+            ((y / A) ** 2 + 1.0 / A)[k > 0.0].sum()
+        )  # eigenvalues at rounding were set to zero: they are exact
 
     def rotate(self, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
         return self.system.U.T @ B

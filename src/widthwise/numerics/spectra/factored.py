@@ -1,7 +1,7 @@
 """A kernel kept whole: one exact factorisation where the saddle is, a random-vector guess to get there.
 
-For one fit of a large kernel. `surrogate` finds the neighbourhood; `terms` factorises once there and answers around that
-point by its Taylor series (exact value and slope; curvature from the guess), so that a Newton iteration costs one
+For one fit of a large kernel. `surrogate` finds the neighbourhood; `terms` factorises once there and answers around
+that point by its Taylor series (exact value and slope; curvature from the guess), so that a Newton iteration costs one
 factorisation in all.
 """
 
@@ -69,11 +69,15 @@ class FactoredSpectrum(AbstractSpectrum):
         return float(np.trace(self._K))
 
     @property
+    def norm_K(self) -> float:
+        return min(self.trace_K, float(np.abs(self._K).sum(axis=1).max()))
+
+    @property
     def target(self) -> Float[np.ndarray, " P"]:
         return self._y
 
     def surrogate(self, q: float, t: float) -> RitzSpectrum:
-        """A cheaper spectrum to look for a start on, good near (q, t); it also sharpens the Taylor series of `terms`."""
+        """A cheaper spectrum to look for a start on, good near (q, t); it also sharpens `terms`' Taylor series."""
         self._guess = RitzSpectrum.of(self._K, self._y, q, t)
         return self._guess
 

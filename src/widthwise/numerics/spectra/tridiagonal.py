@@ -67,6 +67,11 @@ class TridiagonalSpectrum(AbstractSpectrum):
         return float(self.diagonal.sum())
 
     @property
+    def norm_K(self) -> float:
+        off = np.abs(np.concatenate([[0.0], self.off, [0.0]]))
+        return float((np.abs(self.diagonal) + off[1:] + off[:-1]).max())  # Gershgorin
+
+    @property
     def target(self) -> Float[np.ndarray, " P"]:
         return np.concatenate([[self.norm], np.zeros(self.size - 1)])
 
@@ -75,7 +80,8 @@ class TridiagonalSpectrum(AbstractSpectrum):
         pivots, off, info = _factor(t + q * self.diagonal, q * self.off)
         if info != 0:
             raise NumericalError(
-                f"T I + Q K is not positive definite at working precision (T = {t:.3g}, Q = {q:.3g}); raise the temperature."
+                f"T I + Q K is not positive definite at working precision "
+                f"(T = {t:.3g}, Q = {q:.3g}); raise the temperature."
             )
         return pivots, off
 
@@ -86,7 +92,7 @@ class TridiagonalSpectrum(AbstractSpectrum):
         Ka = self.diagonal * a
         Ka[:-1] += self.off * a[1:]
         Ka[1:] += self.off * a[:-1]
-        # diag A⁻¹ from the pivots of both ends: 1/(p⁺ + p⁻ − A_ii); the rows of A⁻¹ fall off as (A⁻¹)_ij = −L_i (A⁻¹)_{i+1,j}
+        # diag A⁻¹ from the pivots of both ends: 1/(p⁺ + p⁻ − A_ii); rows of A⁻¹ obey (A⁻¹)_ij = −L_i (A⁻¹)_{i+1,j}
         A = t + q * self.diagonal
         backward, _, _ = _factor(A[::-1], q * self.off[::-1])
         inverse = 1.0 / (pivots + backward[::-1] - A)
