@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-TASK   := digits --classes parity --train-size 200 --test-size 500 --width 100 --temperature 0.1
+TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help predict verify test test-slow bench evidence lint clean

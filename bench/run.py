@@ -178,8 +178,8 @@ def deepbays() -> list[str]:
 
 
 _HOW_TO_DEEPBAYS = (
-    "To measure it: `.venv/bin/pip install torch==2.13.0 && .venv/bin/pip install --no-deps deepbays`, then `make bench`; "
-    "the benchmark puts empty stand-ins for the `cupy` and `torchvision` that it imports."
+    "To measure it: `.venv/bin/pip install torch==2.13.0 && .venv/bin/pip install --no-deps deepbays`, then "
+    "`make bench`; the benchmark puts empty stand-ins for the `cupy` and `torchvision` that deepbays imports."
 )
 
 
@@ -204,8 +204,8 @@ def main() -> None:
         "# Benchmarks",
         "",
         f"Written by `make bench` on {machine}: CPU seconds of one thread, tasks interleaved, medians.",
-        "Limit: the kernel build and one in-place Cholesky factorisation (LAPACK potrf). Ratios within one session are good",
-        "to about ±20 %; absolute times are this machine's.",
+        "Limit: the kernel build and one in-place Cholesky factorisation (LAPACK potrf). Ratios within one session are",
+        "good to about ±20 %; absolute times are this machine's.",
         "",
     ]
     for title, rows in sections:

@@ -168,3 +168,26 @@ def test_two_parameter_predictions_are_those_of_its_kernel(rng):
     )
     assert again.score(X_test, y_test).total == pytest.approx(direct.score(X_test, y_test).total, rel=1e-8)
     assert set(posterior.order_parameters) == {"Q", "Q_conjugate"}
+
+
+def test_a_deep_network_at_infinite_width_is_the_nngp_of_its_recursion(rng):
+    """Prepared or not; and with one hidden layer of finite width on the deep kernel by `PrecomputedKernel`."""
+    X, y, X_test, _y_test = data(rng)
+    deep = ww.FullyConnected([7, 5], "erf", (1.4, 0.7, 1.3), (0.2, 0.1))
+    direct = ww.infer(deep, X, y, temperature=T, approximation="infinite")
+    prepared = ww.infer(ww.prepare(deep, X), y, temperature=T, approximation="infinite")
+    c = lambda K: (2 * K) / np.sqrt(np.outer(1 + 2 * np.diag(K), 1 + 2 * np.diag(K)))  # noqa: E731
+    Z = np.concatenate([X, X_test])
+    K1 = 2 / np.pi * np.arcsin(c(Z @ Z.T / (1.4 * 5) + 0.2)) / 0.7 + 0.1
+    K2 = 2 / np.pi * np.arcsin(c(K1)) / 1.3
+    P = len(X)
+    mean = K2[P:, :P] @ np.linalg.solve(K2[:P, :P] + T * np.eye(P), y)
+    for posterior in (direct, prepared):
+        np.testing.assert_allclose(posterior.predict(X_test).mean, mean, rtol=1e-8)
+    for call in (
+        lambda: ww.infer(deep, X, y, temperature=T),
+        lambda: ww.infer(ww.prepare(deep, X), y, temperature=T),
+        lambda: ww.scan(ww.prepare(deep, X), y, temperature=T),
+    ):
+        with pytest.raises(ww.InputError, match="one hidden layer"):
+            call()

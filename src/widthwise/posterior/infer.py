@@ -73,7 +73,7 @@ def infer(
         if y is not None:
             raise InputError("infer: expected (prepared, y), got X as well; the inputs are already in `prepared`.")
         engine = _from_prepared(network, X, widths, readout_precision)
-        approximation = _approximation(engine.network, approximation)
+        approximation = _one_layer(engine.network, _approximation(engine.network, approximation))
     else:
         if widths is not None or readout_precision is not None:
             raise InputError("infer: widths and readout_precision go with prepared data; set them in the network.")
@@ -81,25 +81,31 @@ def infer(
             raise unknown_network(network)
         if y is None:
             raise InputError("infer: expected (network, X, y), got no y; pass the training targets.")
-        if isinstance(network, FullyConnected) and network.depth > 1 and approximation != "infinite":
-            raise InputError(
-                f"network: expected one hidden layer, got {network.depth}; "
-                'deeper networks are covered at infinite width only: approximation="infinite".'
-            )
-        approximation = _approximation(network, approximation)
+        approximation = _one_layer(network, _approximation(network, approximation))
         engine = _from_data(network, X, y, approximation, solver)
-        if solver is None and approximation != "infinite" and len(engine.y) <= EIGENVALUES_UP_TO:
-            action = ScalarAction(engine.spectrum, network.widths[-1], T, engine.scale)
-            if action.saddle.status is not Status.CONVERGED or action.rounding > 1e-6:
-                # nearly singular: an eigendecomposition tells what is zero from what is small
-                engine = _from_data(network, X, y, approximation, "eigenvalues")
-    return posterior_of(engine, T, approximation, throw=throw)
+    action = action_of(engine, T)
+    if solver is None and _nearly_singular(action, approximation):
+        engine = _from_data(engine.network, engine.X, engine.y, approximation, "eigenvalues")
+        action = action_of(engine, T)
+    return posterior_of(action, engine, approximation, throw=throw)
 
 
-def posterior_of(engine: Engine, T: float, approximation: str, *, throw: bool) -> Posterior:
-    """The posterior on a spectrum that exists."""
-    N = engine.network.widths[-1]
-    action = ScalarAction(engine.spectrum, N, T, engine.scale)
+def action_of(engine: Engine, T: float) -> ScalarAction:
+    """The effective action of an engine's network at temperature T."""
+    return ScalarAction(engine.spectrum, engine.network.widths[-1], T, engine.scale)
+
+
+def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
+    """Whether rounding decides, so that an eigendecomposition, which tells zero from small, should be asked."""
+    spectrum = action.spectrum
+    if approximation == "infinite" or isinstance(spectrum, EigenSpectrum) or spectrum.size > EIGENVALUES_UP_TO:
+        return False
+    return action.saddle.status is not Status.CONVERGED or action.rounding > 1e-6
+
+
+def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, throw: bool) -> Posterior:
+    """The posterior of an action, by the approximation named."""
+    N, T = action.width, action.temperature
     exact = approximation == "integrated" and _is_linear(engine.network)
     one = np.ones(1)
     two: TwoParameterAction | None = None
@@ -136,6 +142,7 @@ def posterior_of(engine: Engine, T: float, approximation: str, *, throw: bool) -
         mixture=mixture,
         exact=exact,
         engine=engine,
+        effective_action=action,
     )
 
 
@@ -145,6 +152,16 @@ def _approximation(network: Network, name: str | None) -> str:
     if name not in APPROXIMATIONS:
         raise unknown_name("approximation", name, APPROXIMATIONS)
     return name
+
+
+def _one_layer(network: Network, approximation: str) -> str:
+    """The approximation, where it covers the network's depth."""
+    if network.depth > 1 and approximation != "infinite":
+        raise InputError(
+            f"network: expected one hidden layer, got {network.depth}; "
+            'deeper networks are covered at infinite width only: approximation="infinite".'
+        )
+    return approximation
 
 
 def _is_linear(network: Network) -> bool:
@@ -181,10 +198,6 @@ def make_spectrum(kernel: TrainingKernel, y: np.ndarray, solver: str) -> Abstrac
 
 def _from_prepared(prepared: Prepared, y: Any, widths: Any, readout_precision: float | None) -> Engine:
     network, scale = prepared.network, 1.0
-    if isinstance(network, FullyConnected) and network.depth > 1:
-        raise InputError(
-            f"network: expected one hidden layer, got {network.depth}; deeper networks are not covered yet."
-        )
     if widths is not None:
         given = len(widths) if hasattr(widths, "__len__") else 1
         if given != network.depth:

@@ -39,6 +39,7 @@ class Posterior:
         mixture: the order parameters with their weights.
         exact: whether this approximation is exact for this network.
         engine: the training data and their spectrum.
+        effective_action: S(Q) on that spectrum, its minimum already found; made when needed where it is left out.
     """
 
     network: Network
@@ -48,6 +49,7 @@ class Posterior:
     mixture: Mixture = field(repr=False)
     exact: bool = field(repr=False)
     engine: Engine = field(repr=False)
+    effective_action: ScalarAction | None = field(default=None, repr=False)
 
     @property
     def order_parameters(self) -> dict[str, Float[np.ndarray, " L"]]:
@@ -67,6 +69,8 @@ class Posterior:
 
     @cached_property
     def _action(self) -> ScalarAction:
+        if self.effective_action is not None:
+            return self.effective_action
         return ScalarAction(self.engine.spectrum, self.network.widths[-1], self.temperature, self.engine.scale)
 
     @cached_property
@@ -76,7 +80,11 @@ class Posterior:
 
     @cached_property
     def log_evidence(self) -> float:
-        """log p(y | X), normalised: the integral over p(Q), its Laplace approximation, or the Gaussian process's."""
+        """log p(y | X) = log ∫ p(Q) N(y; 0, T I + QK) dQ, normalised.
+
+        The integral itself ("integrated"), its Laplace approximation in log Q ("saddle", and "two-parameter" too, whose
+        evidence is the same at leading order), or log N(y; 0, T I + K) ("infinite").
+        """
         if self.approximation == "infinite":
             return self._action.log_evidence_infinite()
         if self.approximation == "integrated":
