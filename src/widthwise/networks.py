@@ -72,8 +72,8 @@ class FullyConnected:
         activation: a name, an `Activation`, or any elementwise callable.
         weight_precisions: λ_0 … λ_L, one number for all or L+1 of them, more than zero.
         bias_variance: σ_b² of the hidden layers, one number for all or L of them; the readout has no bias.
-        closure: of networks with several hidden layers: "global", "nested" or "linearised". Finite width is covered for
-            one hidden layer so far, where they are the same.
+        closure: how several hidden layers renormalise the kernel: "global" (by one number; the default), "nested" or
+            "linearised". They differ for activations that are not homogeneous, where only "global" is covered so far.
 
     Raises:
         InputError: a width below one, a precision that is not positive, an unknown name.

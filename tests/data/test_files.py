@@ -108,6 +108,7 @@ def test_npz_with_its_own_split(tmp_path, rng):
 
 BAD_CSV = {
     "empty": ("", "empty file"),
+    "not UTF-8": ("a,\udce0,y\n1,2,0\n3,4,1\n", "save the file as UTF-8"),
     "header only": ("a,b,y\n", "got 0 rows"),
     "ragged": ("a,b,y\n1,2,0\n1,2\n", "cannot be read"),
     "no header": ("1,2,0\n3,4,1\n", "add a header line"),

@@ -184,10 +184,59 @@ def test_a_deep_network_at_infinite_width_is_the_nngp_of_its_recursion(rng):
     mean = K2[P:, :P] @ np.linalg.solve(K2[:P, :P] + T * np.eye(P), y)
     for posterior in (direct, prepared):
         np.testing.assert_allclose(posterior.predict(X_test).mean, mean, rtol=1e-8)
-    for call in (
-        lambda: ww.infer(deep, X, y, temperature=T),
-        lambda: ww.infer(ww.prepare(deep, X), y, temperature=T),
-        lambda: ww.scan(ww.prepare(deep, X), y, temperature=T),
+    for call, message in (
+        (lambda: ww.infer(deep, X, y, temperature=T), "expected 0 for several hidden layers"),
+        (lambda: ww.infer(ww.prepare(deep, X), y, temperature=T), "expected 0 for several hidden layers"),
+        (lambda: ww.scan(ww.prepare(deep, X), y, temperature=T), "one hidden layer"),
+        (
+            lambda: ww.infer(ww.FullyConnected([3, 3], "erf", closure="nested"), X, y, temperature=T),
+            "not covered yet",
+        ),
+        (
+            lambda: ww.infer(ww.FullyConnected([3, 3], "relu"), X, y, temperature=T, approximation="two-parameter"),
+            "one hidden layer",
+        ),
     ):
-        with pytest.raises(ww.InputError, match="one hidden layer"):
+        with pytest.raises(ww.InputError, match=message):
             call()
+
+
+@pytest.mark.parametrize("approximation", ["saddle", "integrated"])
+def test_wide_layers_below_leave_the_theory_of_one_layer_on_the_deep_kernel(rng, approximation):
+    X, y, X_test, y_test = data(rng)
+    deep = ww.FullyConnected([10**7, 10**7, 8], "erf", (1.4, 0.7, 1.3, 0.9))
+    kernel = ww.infer(deep, X, y, temperature=T, approximation="infinite").renormalised_kernel
+    one = ww.infer(ww.PrecomputedKernel([8]), kernel(X), y, temperature=T, approximation=approximation)
+    many = ww.infer(deep, X, y, temperature=T, approximation=approximation)
+    reference = one.score(kernel(X_test, X), y_test, np.diag(kernel(X_test)))
+    assert many.score(X_test, y_test).total == pytest.approx(reference.total, rel=1e-5)
+    assert many.log_evidence == pytest.approx(one.log_evidence, abs=1e-4)
+    np.testing.assert_allclose(many.order_parameters["Q"], [1, 1, one.order_parameters["Q"][0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("closure", ["global", "nested", "linearised"])
+def test_homogeneous_networks_have_one_closure_and_only_the_product_of_precisions(rng, closure):
+    X, y, X_test, y_test = data(rng)
+    totals = [
+        ww.infer(ww.FullyConnected([6, 9], "relu", lam, closure=name), X, y, temperature=T).score(X_test, y_test).total
+        for lam, name in (((2.0, 0.5, 1.5), closure), ((0.5, 1.0, 3.0), "global"))
+    ]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-9)
+
+
+def test_depth_reports_how_far_each_layer_moved(rng):
+    X, y, X_test, y_test = data(rng)
+    widths = (40, 10, 25)
+    posterior = ww.infer(ww.FullyConnected(widths, "erf", (1.4, 0.7, 1.3, 0.9)), X, y, temperature=T)
+    Q = posterior.order_parameters["Q"]
+    moved = np.array(widths) * (Q - 1)
+    np.testing.assert_allclose(moved, moved[0], rtol=1e-8)  # theory: N_l (Q_l - 1) is the same in every layer
+    assert posterior.load == tuple(len(X) / N for N in widths)
+    assert posterior.renormalised_kernel(X)[0, 0] == pytest.approx(
+        Q.prod()
+        * ww.infer(posterior.network, X, y, temperature=T, approximation="infinite").renormalised_kernel(X)[0, 0]
+    )
+    again = ww.infer(ww.prepare(ww.FullyConnected([5, 5, 5], "erf", (1.4, 0.7, 1.3, 2.0)), X), y, temperature=T,
+                     widths=widths, readout_precision=0.9)  # fmt: skip
+    np.testing.assert_allclose(again.order_parameters["Q"], Q, rtol=1e-9)
+    assert again.score(X_test, y_test).total == pytest.approx(posterior.score(X_test, y_test).total, rel=1e-9)

@@ -18,16 +18,12 @@ def problem(rng):
     return X, X @ w + 0.3 * rng.normal(size=4), X_test, X_test @ w
 
 
-def weight_space(X, y, X_test, y_test, N, bias_variance, rng):
-    """Averages over the posterior by weighing prior draws of every weight, with their standard errors."""
+def weigh(X, y, X_test, y_test, draw, rng):
+    """Posterior averages by weighing prior draws of the linear map (w, c) of the network, with standard errors."""
     sums = []
     for _ in range(20):  # batches, for the errors
         n = DRAWS // 20
-        W = rng.normal(size=(n, N, 3)) / np.sqrt(LAM0)
-        b = rng.normal(size=(n, N)) * np.sqrt(bias_variance)
-        v = rng.normal(size=(n, N)) / np.sqrt(LAM1)
-        w = np.einsum("sn,sni->si", v, W) / np.sqrt(3 * N)
-        c = np.einsum("sn,sn->s", v, b) / np.sqrt(N)
+        w, c = draw(rng, n)
         f, f_test = w @ X.T + c[:, None], w @ X_test.T + c[:, None]
         likelihood = np.exp(-0.5 * ((y - f) ** 2).sum(1) / T) / (2 * np.pi * T) ** 2
         weighed = np.column_stack([np.ones(n), f_test, f_test**2, ((y - f) ** 2).mean(1)]) * likelihood[:, None]
@@ -43,6 +39,18 @@ def weight_space(X, y, X_test, y_test, N, bias_variance, rng):
     value = answers(sums.mean(0))
     jackknife = np.array([answers(np.delete(sums, i, 0).mean(0)) for i in range(20)])
     return value, np.sqrt(19 * ((jackknife - jackknife.mean(0)) ** 2).mean(0))
+
+
+def weight_space(X, y, X_test, y_test, N, bias_variance, rng):
+    """One hidden layer with biases."""
+
+    def draw(rng, n):
+        W = rng.normal(size=(n, N, 3)) / np.sqrt(LAM0)
+        b = rng.normal(size=(n, N)) * np.sqrt(bias_variance)
+        v = rng.normal(size=(n, N)) / np.sqrt(LAM1)
+        return np.einsum("sn,sni->si", v, W) / np.sqrt(3 * N), np.einsum("sn,sn->s", v, b) / np.sqrt(N)
+
+    return weigh(X, y, X_test, y_test, draw, rng)
 
 
 @pytest.mark.parametrize("N", [1, 2, 5, 50])
@@ -66,6 +74,31 @@ def test_integrated_is_weight_space_monte_carlo(N, bias_variance):
     assert np.abs(z).max() < 4.5, z
     assert (error < 0.1 * np.maximum(np.abs(sampled), 0.1)).all()  # the comparison says something
     assert posterior.validity.verdict == "sound"
+
+
+@pytest.mark.parametrize("widths", [(2, 3), (4, 1, 2), (3, 2, 5, 2)])
+def test_integrated_is_weight_space_monte_carlo_at_every_depth(widths):
+    """Unequal widths, non-unit precisions, two to four hidden layers: every weight drawn and weighed."""
+    rng = np.random.default_rng(sum(widths))
+    X, y, X_test, y_test = problem(rng)
+    lam = (1.7, 0.6, 1.4, 0.8, 1.2)[: len(widths) + 1]
+    posterior = ww.infer(ww.FullyConnected(widths, "identity", lam), X, y, temperature=T)
+    prediction, score = posterior.predict(X_test), posterior.score(X_test, y_test)
+    theory = np.concatenate(
+        [prediction.mean, prediction.variance, [posterior.training_error.total, score.total, posterior.log_evidence]]
+    )
+
+    def outputs(rng, n):
+        layer = rng.normal(size=(n, widths[0], 3)) / np.sqrt(lam[0] * 3)
+        for below, N, precision in zip(widths, widths[1:], lam[1:]):
+            layer = rng.normal(size=(n, N, below)) @ layer / np.sqrt(precision * below)
+        v = rng.normal(size=(n, 1, widths[-1])) / np.sqrt(lam[-1] * widths[-1])
+        return (v @ layer)[:, 0]
+
+    sampled, error = weigh(X, y, X_test, y_test, lambda rng, n: (outputs(rng, n), np.zeros(n)), rng)
+    z = (theory - sampled) / error
+    assert np.abs(z).max() < 4.5, z
+    assert (error < 0.12 * np.maximum(np.abs(sampled), 0.1)).all()
 
 
 def test_the_saddle_is_not_exact_at_small_width_and_becomes_so():

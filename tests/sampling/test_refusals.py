@@ -34,6 +34,7 @@ def _bad(value):
         ((X[:, 0], Y), r"X: expected shape .*got \(4,\)"),
         ((X[:0], Y[:0]), r"X: expected shape"),
         ((X + 1j, Y), "X: expected real"),
+        ((X.astype(str), Y), "X: expected real"),
         (([["a", "b"]], Y), "X: expected real"),
         ((X, Y[:3]), r"y: expected shape \(4,\)"),
         ((X, Y * np.nan), "y: expected finite"),
@@ -50,7 +51,7 @@ def test_arrays(arguments, message):
         ww.sample(NETWORK, *arguments, temperature=0.1)
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, np.nan, np.inf, "hot", None])
+@pytest.mark.parametrize("temperature", [0, -1.0, np.nan, np.inf, "hot", None, True])
 def test_temperature(temperature):
     with pytest.raises(ww.InputError, match="temperature: expected a finite number above zero"):
         ww.sample(NETWORK, X, Y, temperature=temperature)

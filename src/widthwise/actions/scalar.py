@@ -1,10 +1,11 @@
-"""One hidden layer, one output: the effective action of a single order parameter Q.
+"""One output: the effective action of the one order parameter Q that multiplies the kernel.
 
     S(Q) = Q − log Q + (1/N_1) [ log det(T I + Q K) + yᵀ (T I + Q K)⁻¹ y ],   p(log Q | D) ∝ exp(−N_1 S(Q)/2)
                                         [Pacelli et al. 2023, arXiv 2209.04882; Baglioni et al. 2024, arXiv 2401.11004]
 
 Q = λ_1|v|²/N_1 ~ χ²_{N_1}/N_1 is the readout's squared norm: given Q the network is the Gaussian process Q K.
-Everything here works in u = log Q, where the measure is flat.
+Everything here works in u = log Q, where the measure is flat. Of a deeper network Q is the product of its layers' order
+parameters, whose prior is `ChainPrior`: Q − log Q and χ² above are its case of one layer.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln
 
+from widthwise.actions.chain import ChainPrior
 from widthwise.numerics.spectra import AbstractSpectrum, AnswersTerms, FactoredSpectrum, GaussianTerms
 from widthwise.saddle import Saddle, StationaryPoint, Status, minimise_scalar, refine
 from widthwise.saddle.scalar import Jet
@@ -47,36 +48,40 @@ class Quadrature:
     Args:
         Q: nodes, ascending (G,).
         weights: (G,).
-        log_normaliser: log ∫ exp(−N_1 S/2) d log Q.
+        layers: E[Q_ℓ | Q_g] (L, G).
+        log_evidence: log ∫ p(Q) N(y; 0, T I + Q K) dQ.
         error: relative change of the normaliser and of ⟨Q⟩ when every second node is dropped.
     """
 
     Q: Float[np.ndarray, " G"]
     weights: Float[np.ndarray, " G"]
-    log_normaliser: float
+    layers: Float[np.ndarray, "L G"]
+    log_evidence: float
     error: float
 
 
 @dataclass(frozen=True)
 class ScalarAction:
-    """S(Q) of a one-hidden-layer network, on any spectrum.
+    """S(Q) on any spectrum.
 
     Args:
         spectrum: of a kernel K₀, with the target.
-        width: N_1.
+        width: N_L, of the last hidden layer.
         temperature: T.
         scale: K = scale · K₀ (another readout precision on the same spectrum).
+        below: N_1 … N_{L-1}, where there are more hidden layers.
     """
 
     spectrum: AbstractSpectrum
     width: int
     temperature: float
     scale: float = 1.0
+    below: tuple[int, ...] = ()
 
-    @property
-    def load(self) -> float:
-        """α = P/N_1."""
-        return self.spectrum.size / self.width
+    @cached_property
+    def prior(self) -> ChainPrior:
+        """The law of Q before the data."""
+        return ChainPrior((*self.below, self.width))
 
     def terms(self, Q: float) -> GaussianTerms:
         """The spectrum's answers about A = T I + Q K; their K is K₀, so a factor Q K is q K₀ with q = scale · Q."""
@@ -87,23 +92,22 @@ class ScalarAction:
         return self._jet(u, self.spectrum)
 
     def _jet(self, u: float, spectrum: AnswersTerms) -> Jet:
-        Q = math.exp(u)
-        q = self.scale * Q
+        q = self.scale * math.exp(u)
         f = spectrum.terms(q, self.temperature)
         first = q * (f.trace - f.dual_energy)
         second = first + q * q * (2.0 * f.dual_curvature - f.trace_square)
-        N = self.width
-        return Jet(Q - u + (f.log_det + f.quadratic) / N, Q - 1.0 + first / N, Q + second / N)
+        N, prior = self.width, self.prior.jet(u)
+        return Jet(prior.value + (f.log_det + f.quadratic) / N, prior.slope + first / N, prior.curvature + second / N)
 
     def bounds(self) -> tuple[float, float]:
-        """An interval of u that holds every stationary point: 1/(1 + tr K/(T N_1)) ≤ Q ≤ 1 + |y|²/(4 T N_1).
+        """An interval of u that holds every stationary point: for one layer 1/(1 + tr K/(T N)) ≤ Q ≤ 1 + |y|²/(4 T N).
 
-        Both follow from Q = 1 − q tr(A⁻¹K₀)/N_1 + q aᵀK₀a/N_1, with q tr(A⁻¹K₀) ≤ Q tr K/T and q k/(T + q k)² ≤ 1/(4T).
+        At a stationary point N_ℓ(Q_ℓ − 1) = q aᵀK₀a − q tr(A⁻¹K₀) in every layer, where q aᵀK₀a ≤ |y|²/(4T), since
+        q k/(T + q k)² ≤ 1/(4T), and q tr(A⁻¹K₀) ≤ Q tr K/T. The narrowest layer gives the lower bound.
         """
-        target = self.spectrum.target
-        scale = 1.0 / (self.temperature * self.width)
-        lower = -math.log1p(self.scale * self.spectrum.trace_K * scale)
-        upper = math.log1p(float(target @ target) * scale / 4.0)
+        target, widths = self.spectrum.target, np.array([*self.below, self.width], dtype=float)
+        lower = -len(widths) * math.log1p(self.scale * self.spectrum.trace_K / (self.temperature * widths.min()))
+        upper = float(np.log1p(float(target @ target) / (4.0 * self.temperature * widths)).sum())
         return lower - 0.1, upper + 0.1
 
     @cached_property
@@ -143,60 +147,65 @@ class ScalarAction:
 
     @property
     def Q(self) -> float:
-        """The order parameter at the minimum."""
+        """The order parameter at the minimum: what multiplies the kernel."""
         return math.exp(float(self.saddle.best.x[0]))
+
+    @property
+    def layers(self) -> Float[np.ndarray, " L"]:
+        """Q_1 … Q_L at the minimum; their product is Q."""
+        return self.prior.layers(float(self.saddle.best.x[0]))
 
     @cached_property
     def quadrature(self) -> Quadrature:
         """p(Q | D) by the trapezoidal rule in log Q, which converges geometrically for this integrand."""
-        half = 0.5 * self.width
         minima = [point for point in self.saddle.points if point.kind == "minimum"]
         lowest = min(minima, key=lambda point: point.value)
-        spread = math.sqrt(1.0 / (half * float(lowest.hessian[0])))
-        step = min(0.4, 0.5 * spread)
-
-        def log_density(u: float) -> float:
-            return -half * (self.jet(u).value - lowest.value)
-
+        half = 0.5 * self.width
+        step = min(0.4, 0.5 / math.sqrt(half * float(lowest.hessian[0])))
         centre = float(lowest.x[0])
-        reach = [float(point.x[0]) for point in minima if half * (point.value - lowest.value) < _DROP]
-        nodes = {0: log_density(centre)}
-        for direction, last in ((1, max(reach)), (-1, min(reach))):
+        top = self._log_joint(centre)
+
+        near = [float(point.x[0]) for point in minima if half * (point.value - lowest.value) < _DROP]
+        nodes = {0: 0.0}
+        for direction, last in ((1, max(near)), (-1, min(near))):
             i = direction
             while True:
-                u = centre + i * step
-                nodes[i] = log_density(u)
-                if nodes[i] < -_DROP and (u - last) * direction > 0:
+                nodes[i] = self._log_joint(centre + i * step) - top
+                if nodes[i] < -_DROP and (centre + i * step - last) * direction > 0:
                     break
                 i += direction
         index = np.array(sorted(nodes))
-        log_weights = np.array([nodes[i] for i in index])
-        Q = np.exp(centre + step * index)
-        weights = np.exp(log_weights)
+        u = centre + step * index
+        Q, weights = np.exp(u), np.exp(np.array([nodes[i] for i in index]))
         total = float(weights.sum())
         even = index % 2 == 0
         coarse = 2.0 * float(weights[even].sum())
         mean, coarse_mean = float(weights @ Q) / total, 2.0 * float(weights[even] @ Q[even]) / coarse
         error = max(abs(coarse / total - 1.0), abs(coarse_mean / mean - 1.0))
-        return Quadrature(Q, weights / total, math.log(total * step) - half * lowest.value, error)
+        layers = np.array([self.prior.layer_means(float(v)) for v in u]).T
+        return Quadrature(Q, weights / total, layers, math.log(total * step) + top, error)
 
-    @property
-    def _log_prior_normaliser(self) -> float:
-        """log of the constant in p(log Q) = c exp(−N_1 (Q − log Q)/2), and of the likelihood's (2π)^{−P/2}."""
-        half = 0.5 * self.width
-        return half * math.log(half) - float(gammaln(half)) - 0.5 * self.spectrum.size * math.log(2.0 * math.pi)
+    def _log_joint(self, u: float) -> float:
+        """log p(u) N(y; 0, T I + Q K), exact."""
+        return self.prior.log_density(u) + self._log_likelihood(math.exp(u))
+
+    def _log_likelihood(self, Q: float) -> float:
+        f = self.terms(Q)
+        return -0.5 * (f.log_det + f.quadratic + self.spectrum.size * math.log(2.0 * math.pi))
 
     def log_evidence_integrated(self) -> float:
         """log ∫ p(Q) N(y; 0, T I + Q K) dQ."""
-        return self._log_prior_normaliser + self.quadrature.log_normaliser
+        return self.quadrature.log_evidence
 
     def log_evidence_saddle(self) -> float:
-        """Its Laplace approximation in log Q, at the minimum."""
-        best = self.saddle.best
-        gaussian = 0.5 * math.log(4.0 * math.pi / (self.width * float(best.hessian[0])))
-        return self._log_prior_normaliser - 0.5 * self.width * best.value + gaussian
+        """Its Laplace approximation in log Q_1 … log Q_L, at the minimum."""
+        best, L = self.saddle.best, 1 + len(self.below)
+        u = float(best.x[0])
+        data_curvature = float(best.hessian[0]) - self.prior.jet(u).curvature
+        gaussian = 0.5 * (L * math.log(4.0 * math.pi / self.width) - self.prior.log_hessian(u, data_curvature))
+        constants = self.prior.laplace_constant() - 0.5 * self.spectrum.size * math.log(2.0 * math.pi)
+        return constants - 0.5 * self.width * best.value + gaussian
 
     def log_evidence_infinite(self) -> float:
         """log N(y; 0, T I + K): infinite width."""
-        f = self.terms(1.0)
-        return -0.5 * (f.log_det + f.quadratic + self.spectrum.size * math.log(2.0 * math.pi))
+        return self._log_likelihood(1.0)

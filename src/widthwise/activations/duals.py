@@ -239,9 +239,10 @@ def dual_of(activation: Activation) -> AbstractDual:
     if activation == BUILTIN.get(activation.name):
         if activation.name in _CLOSED:
             return _CLOSED[activation.name]
-        from widthwise.activations.tanh import Tanh
+        if activation.name == "tanh":
+            from widthwise.activations.tanh import Tanh
 
-        return Tanh()
+            return Tanh()
     from widthwise.activations.hermite import hermite_dual
 
     return hermite_dual(activation)

@@ -108,9 +108,13 @@ def _csv(path: Path) -> Any:
         raise InputError(f"{path}: expected a header line and rows of numbers, got an empty file; fill it.")
     delimiter = max(",;\t", key=lambda mark: header.count(mark.encode()))
     try:
-        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+        table = pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+        _ = table.column_names  # names are decoded only when asked for
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected column names in UTF-8, got other bytes; save the file as UTF-8.") from error
     except pyarrow.ArrowException as error:
         raise _broken(path, "csv", error) from error
+    return table
 
 
 def _parquet(path: Path) -> Any:

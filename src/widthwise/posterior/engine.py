@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.actions import ScalarAction
 from widthwise.errors import InputError
 from widthwise.kernels import CrossKernel, cross_kernel
 from widthwise.networks import FullyConnected, PrecomputedKernel
@@ -48,6 +49,11 @@ class Engine:
     def rotated_mean(self) -> Float[np.ndarray, " P"] | None:
         """`mean` in the spectrum's coordinates."""
         return None if self.mean is None else self.spectrum.rotate(self.mean[:, None].copy())[:, 0]
+
+    def action(self, temperature: float) -> ScalarAction:
+        """The effective action of this network on these data."""
+        *below, width = self.network.widths
+        return ScalarAction(self.spectrum, width, temperature, self.scale, tuple(below))
 
     def cross(self, X_new: Any, diagonal: Any = None) -> CrossKernel:
         """The spectrum's own kernel (that is, before `scale`) between new points and the training points."""

@@ -43,14 +43,17 @@ def infer(
     solver: str | None = None,
     throw: bool = True,
 ) -> Posterior:
-    """The posterior of a one-hidden-layer Bayesian network of finite width, from its training data alone.
+    """The posterior of a Bayesian network of finite width, from its training data alone.
 
-        S(Q) = Q − log Q + (1/N_1)[log det(T I + Q K) + yᵀ(T I + Q K)⁻¹y],   K_R = Q* K
+        S = Σ_ℓ (N_ℓ/N_L)(Q_ℓ − log Q_ℓ) + (1/N_L)[log det(T I + Q K) + yᵀ(T I + Q K)⁻¹y],   Q = Π_ℓ Q_ℓ
+        K_R = Q* K
                                         [Pacelli et al. 2023, arXiv 2209.04882; Baglioni et al. 2024, arXiv 2401.11004]
 
-    Assumes: Gaussian priors, quadratic loss, likelihood exp(−Σ(y − f)²/2T); N_1 and P large at fixed α = P/N_1 for the
-    saddle. `integrated` is exact at every width for the identity activation.
-    Reduces to: Gaussian-process regression with K and noise T as N_1 → ∞.
+    Assumes: Gaussian priors, quadratic loss, likelihood exp(−Σ(y − f)²/2T); widths and P large at fixed loads P/N_ℓ for
+    the saddle; of several hidden layers the `global` closure. `integrated` is exact at every width and depth for the
+    identity activation.
+    Reduces to: Gaussian-process regression with K and noise T as N_ℓ → ∞; the theory of one hidden layer on the deep
+    kernel as all widths but the last do.
 
     Args:
         network: `FullyConnected` or `PrecomputedKernel`; or what `prepare` returned, followed by y alone.
@@ -58,9 +61,10 @@ def infer(
         y: targets (P,).
         temperature: T > 0, the variance of the noise that the likelihood assumes.
         approximation: "saddle", "infinite" (the NNGP), "integrated" (averaged over p(log Q | D)) or "two-parameter"
-            (Q and Q̂, for activations with a mean); by default integrated for the identity, else saddle.
-        widths: with `prepare`d data, another width.
-        readout_precision: with `prepare`d data, another λ_1.
+            (Q and Q̂, for one hidden layer whose activation has a mean); by default integrated for the identity, else
+            saddle.
+        widths: with `prepare`d data, other widths.
+        readout_precision: with `prepare`d data, another λ_L.
         solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P.
         throw: whether a search that did not converge raises; otherwise see `posterior.certificate`.
 
@@ -73,7 +77,7 @@ def infer(
         if y is not None:
             raise InputError("infer: expected (prepared, y), got X as well; the inputs are already in `prepared`.")
         engine = _from_prepared(network, X, widths, readout_precision)
-        approximation = _one_layer(engine.network, _approximation(engine.network, approximation))
+        approximation = _covered(engine.network, _approximation(engine.network, approximation))
     else:
         if widths is not None or readout_precision is not None:
             raise InputError("infer: widths and readout_precision go with prepared data; set them in the network.")
@@ -81,18 +85,13 @@ def infer(
             raise unknown_network(network)
         if y is None:
             raise InputError("infer: expected (network, X, y), got no y; pass the training targets.")
-        approximation = _one_layer(network, _approximation(network, approximation))
+        approximation = _covered(network, _approximation(network, approximation))
         engine = _from_data(network, X, y, approximation, solver)
-    action = action_of(engine, T)
+    action = engine.action(T)
     if solver is None and _nearly_singular(action, approximation):
         engine = _from_data(engine.network, engine.X, engine.y, approximation, "eigenvalues")
-        action = action_of(engine, T)
+        action = engine.action(T)
     return posterior_of(action, engine, approximation, throw=throw)
-
-
-def action_of(engine: Engine, T: float) -> ScalarAction:
-    """The effective action of an engine's network at temperature T."""
-    return ScalarAction(engine.spectrum, engine.network.widths[-1], T, engine.scale)
 
 
 def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
@@ -110,7 +109,10 @@ def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, th
     one = np.ones(1)
     two: TwoParameterAction | None = None
     if approximation == "infinite":
-        mixture, found = Mixture(one, one), certificate.closed_form(engine.spectrum.kind)
+        mixture, found = (
+            Mixture(one, one, np.ones((engine.network.depth, 1))),
+            certificate.closed_form(engine.spectrum.kind),
+        )
     elif approximation == "two-parameter":
         spectrum, mean = engine.spectrum, engine.rotated_mean
         if not isinstance(spectrum, EigenSpectrum) or mean is None:
@@ -122,17 +124,17 @@ def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, th
         saddle = two.saddle
         if throw:
             saddle.check("two-parameter action", "raise the temperature, or use approximation='saddle'.")
-        mixture = Mixture(np.array([two.Q]), one, np.array([two.c]))
+        mixture = Mixture(np.array([two.Q]), one, np.array([[two.Q]]), np.array([two.c]))
         found = certificate.of_saddle(saddle, engine.spectrum.kind)
     else:
         saddle = action.saddle
         if throw:
             saddle.check("effective action", "raise the temperature, or pass throw=False to look at the certificate.")
         if approximation == "saddle":
-            mixture, error = Mixture(np.array([action.Q]), one), None
+            mixture, error = Mixture(np.array([action.Q]), one, action.layers[:, None]), None
         else:
             quadrature = action.quadrature
-            mixture, error = Mixture(quadrature.Q, quadrature.weights), quadrature.error
+            mixture, error = Mixture(quadrature.Q, quadrature.weights, quadrature.layers), quadrature.error
         found = certificate.of_saddle(saddle, engine.spectrum.kind, rounding=action.rounding, quadrature_error=error)
     return Posterior(
         network=engine.network,
@@ -154,12 +156,25 @@ def _approximation(network: Network, name: str | None) -> str:
     return name
 
 
-def _one_layer(network: Network, approximation: str) -> str:
-    """The approximation, where it covers the network's depth."""
-    if network.depth > 1 and approximation != "infinite":
+def _covered(network: Network, approximation: str) -> str:
+    """The approximation, where it covers the network's depth.
+
+    Several layers are covered where the output's kernel is the NNGP kernel times one number: by the `global` closure,
+    or because φ is homogeneous, when all closures coincide. An order parameter never multiplies a bias.
+    """
+    if network.depth == 1 or approximation == "infinite" or not isinstance(network, FullyConnected):
+        return approximation
+    if approximation == "two-parameter":
+        raise InputError(f'approximation: "two-parameter" is for one hidden layer, got {network.depth}; use "saddle".')
+    if any(network.bias_variances):
         raise InputError(
-            f"network: expected one hidden layer, got {network.depth}; "
-            'deeper networks are covered at infinite width only: approximation="infinite".'
+            "bias_variance: expected 0 for several hidden layers of finite width, got "
+            f"{network.bias_variance}; the global closure does not hold with biases: use one hidden layer, or "
+            'approximation="infinite".'
+        )
+    if network.closure != "global" and not network.phi.homogeneous:
+        raise InputError(
+            f'closure: expected "global" for {network.phi.name}, got {network.closure!r}, which is not covered yet.'
         )
     return approximation
 

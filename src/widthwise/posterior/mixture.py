@@ -25,16 +25,18 @@ class Mixture:
     Args:
         Q: (G,).
         weights: sum to 1 (G,).
+        layers: Q_ℓ of every hidden layer at each node, or their mean given Q (L, G); Q is their product.
         c: 1/(1 + Q̂), the factor of M (G,); None where K_R = Q K.
     """
 
     Q: Float[np.ndarray, " G"]
     weights: Float[np.ndarray, " G"]
+    layers: Float[np.ndarray, "L G"]
     c: Float[np.ndarray, " G"] | None = None
 
     @property
     def mean_Q(self) -> float:
-        """⟨Q⟩."""
+        """⟨Q⟩, the factor of the kernel: of a deep network the mean of the product over its layers."""
         return float(self.weights @ self.Q)
 
     @property

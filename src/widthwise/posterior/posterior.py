@@ -57,7 +57,7 @@ class Posterior:
 
         At infinite width Q = 1; for `integrated` the posterior mean ⟨Q⟩.
         """
-        parameters = {"Q": np.full(self.network.depth, self.mixture.mean_Q)}
+        parameters = {"Q": self.mixture.layers @ self.mixture.weights}
         if self.mixture.c is not None:
             parameters["Q_conjugate"] = np.array([1.0 / self.mixture.mean_c - 1.0])
         return parameters
@@ -71,7 +71,7 @@ class Posterior:
     def _action(self) -> ScalarAction:
         if self.effective_action is not None:
             return self.effective_action
-        return ScalarAction(self.engine.spectrum, self.network.widths[-1], self.temperature, self.engine.scale)
+        return self.engine.action(self.temperature)
 
     @cached_property
     def validity(self) -> Validity:

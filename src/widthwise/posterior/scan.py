@@ -83,9 +83,7 @@ def scan(
     """
     network = prepared.network
     if isinstance(network, FullyConnected) and network.depth > 1:
-        raise InputError(
-            f"network: expected one hidden layer, got {network.depth}; deeper networks are not covered yet."
-        )
+        raise InputError(f"scan: expected one hidden layer, got {network.depth}; call infer(prepared, y, ...) instead.")
     own = network.precisions[-1] if isinstance(network, FullyConnected) else 1.0
     N, T, lam = _points(network.widths[-1] if width is None else width, temperature, readout_precision, own)
     y = checks.targets(y, len(prepared.X))

@@ -48,6 +48,7 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         "y": engine.y,
         "Q": mixture.Q,
         "weights": mixture.weights,
+        "layers": mixture.layers,
     }
     if mixture.c is not None:
         arrays["c"] = mixture.c
@@ -81,7 +82,7 @@ def load(path: str | os.PathLike[str], *, activation: Activation | Callable[[Any
         found["stationary_points"] = tuple((q, s, kind) for q, s, kind in found["stationary_points"])
         certificate = Certificate(**found)
         X, y = arrays["X"], arrays["y"]
-        mixture = Mixture(arrays["Q"], arrays["weights"], arrays.get("c"))
+        mixture = Mixture(arrays["Q"], arrays["weights"], arrays["layers"], arrays.get("c"))
         solver = header["solver"]
     except FileNotFoundError:
         raise InputError(f"{path}: expected a saved posterior, got no such file; check the path.") from None

@@ -17,7 +17,7 @@ from widthwise.errors import InputError, MissingExtra
 def _array(name: str, values: Any, shape: str) -> np.ndarray:
     try:
         raw = np.asarray(values)
-        array = None if np.iscomplexobj(raw) else raw.astype(np.float64)
+        array = raw.astype(np.float64) if raw.dtype.kind in "fiub" else None
     except (TypeError, ValueError):
         array = None
     if array is None:
@@ -66,7 +66,7 @@ def targets(name: str, values: Any, rows: int, dimensions: int | None = None) ->
 
 def positive(name: str, value: Any) -> float:
     """A finite number above zero."""
-    if not (isinstance(value, numbers.Real) and math.isfinite(value) and float(value) > 0):
+    if isinstance(value, bool) or not (isinstance(value, numbers.Real) and math.isfinite(value) and float(value) > 0):
         raise InputError(f"{name}: expected a finite number above zero, got {value!r}; pass e.g. 0.01.")
     return float(value)
 

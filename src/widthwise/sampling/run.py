@@ -148,6 +148,6 @@ def _check_memory(
     need = 8 * (kept + working + tests) / 2**30
     if need > sampler.memory:
         raise InputError(
-            f"memory: expected a run of at most {sampler.memory:g} GiB, got an estimate of {need:.1f} GiB; "
+            f"memory: expected a run of at most {sampler.memory:g} GiB, got an estimate of {need:.3g} GiB; "
             "take fewer draws, chains or test points, or raise the sampler's `memory`."
         )
