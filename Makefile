@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
 TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
@@ -32,16 +33,16 @@ verify: $(VENV)/installed   ## the same network, sampled, beside the prediction 
 	$(BIN)/widthwise verify $(TASK) --json verify.json --figure verify.png
 
 test: $(VENV)/tested        ## the default tests: CPU, no network
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(ONE) $(BIN)/python -m pytest -n auto -m "not slow and not gpu"
 
 test-slow: $(VENV)/tested   ## the slow tests: long chains, large kernels, real data where it is present
-	$(BIN)/python -m pytest -m "slow"
+	$(ONE) $(BIN)/python -m pytest -m "slow"
 
 bench: $(VENV)/tested       ## time the engine against LAPACK and rewrite docs/benchmarks.md
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/run.py --write docs/benchmarks.md
+	$(ONE) $(BIN)/python bench/run.py --write docs/benchmarks.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (an hour)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/evidence.py --write docs/evidence.md
+	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md
 
 lint: $(VENV)/linted        ## style, types, and the import walls
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""`make evidence`: real networks, sampled, beside their predictions: loads 0.25, 1 and 4 on real data.
+"""`make evidence`: real networks, sampled, beside their predictions, on real data at loads 0.25, 1 and 4.
 
 Digits are embedded. MNIST and CIFAR-10 join where their files are given, as .npz with X_train, y_train, X_test, y_test:
     python bench/evidence.py --mnist mnist.npz --cifar cifar10_airplane_automobile.npz --write docs/evidence.md
@@ -32,11 +32,29 @@ def tasks(mnist: str | None, cifar: str | None):
         yield "CIFAR-10 airplane/automobile", images(str(cifar), P, TEST, ((0,), (1,)), seed=1)
 
 
-def measure(name, data, activation, load, T, chains, draws) -> dict:
+def networks(mnist: str | None, cifar: str | None):
+    """(task, data, activation, widths, temperature) of every row: one layer first, then several."""
+    problems = list(tasks(mnist, cifar))
+    for T in (0.1, 0.01):
+        for name, data in problems:
+            for activation in ("erf", "relu") if T == 0.1 else ("erf",):
+                for N in (4 * P, P, P // 4):
+                    yield name, data, activation, (N,), T
+    for name, data in problems:
+        if "odd/even" in name or "CIFAR" in name:
+            for activation, widths in (
+                ("erf", (4 * P,) * 2),
+                ("erf", (P,) * 2),
+                ("erf", (P,) * 3),
+                ("relu", (P,) * 2),
+            ):
+                yield name, data, activation, widths, 0.1
+
+
+def measure(name, data, activation, widths, T, chains, draws) -> dict:
     """One network: every approximation beside the sampled posterior."""
     X, y, X_test, y_test = data
-    N = round(P / load)
-    network = ww.FullyConnected([N], activation)
+    network = ww.FullyConnected(widths, activation)
     start = time.process_time()
     samples = ww.sample(
         network,
@@ -50,7 +68,7 @@ def measure(name, data, activation, load, T, chains, draws) -> dict:
         throw=False,
     )
     seconds = time.process_time() - start
-    row = {"task": name, "activation": activation, "load": load, "N": N, "T": T, "seconds": seconds}
+    row = {"task": name, "activation": activation, "widths": list(widths), "T": T, "seconds": seconds}
     g, t = samples.generalisation_error, samples.training_error
     row |= {"sampled": g.value, "se": g.standard_error, "ess": g.ess, "rhat": g.rhat}
     row |= {"sampled_t": t.value, "se_t": t.standard_error, "status": str(samples.diagnostics.status)}
@@ -74,7 +92,7 @@ def off(row: dict, name: str, part: str = "") -> str:
 def table(rows: list[dict]) -> list[str]:
     """The rows as Markdown."""
     out = [
-        "| task | φ | T | P/N_1 | ρτ | sampled ε_g | infinite | saddle | z | integrated "
+        "| task | φ | T | P/N | ρτ | sampled ε_g | infinite | saddle | z | integrated "
         "| sampled ε_t | infinite | saddle | ‖Δ⟨f⟩‖ infinite | saddle |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -83,7 +101,7 @@ def table(rows: list[dict]) -> list[str]:
             r["task"],
             r["activation"],
             f"{r['T']:g}",
-            f"{P}/{r['N']}",
+            f"{P}/{'-'.join(map(str, r['widths']))}",
             f"{r['product']:.2f} {r['verdict']}",
             f"{r['sampled']:.4f} ± {r['se']:.4f}" + ("" if r["status"] == "mixed" else f" (R-hat {r['rhat']:.2f})"),
             off(r, "infinite"),
@@ -109,25 +127,22 @@ def main() -> None:
         "--rows", default="evidence.jsonl", help="rows already measured are read from here, new ones added"
     )
     parser.add_argument("--chains", type=int, default=8)
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=600)
     arguments = parser.parse_args()
     store = Path(arguments.rows)
     rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
-    done = {(r["task"], r["activation"], r["load"], r["T"]) for r in rows}
-    for T in (0.1, 0.01):
-        for name, data in tasks(arguments.mnist, arguments.cifar):
-            for activation in ("erf", "relu") if T == 0.1 else ("erf",):
-                for load in (0.25, 1.0, 4.0):
-                    if (name, activation, load, T) in done:
-                        continue
-                    row = measure(name, data, activation, load, T, arguments.chains, arguments.draws)
-                    rows.append(row)
-                    with store.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(table([row])[-1], f"{row['seconds']:.0f} s", row["status"], flush=True)
+    done = {(r["task"], r["activation"], tuple(r["widths"]), r["T"]) for r in rows}
+    for name, data, activation, widths, T in networks(arguments.mnist, arguments.cifar):
+        if (name, activation, widths, T) in done:
+            continue
+        row = measure(name, data, activation, widths, T, arguments.chains, arguments.draws)
+        rows.append(row)
+        with store.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(table([row])[-1], f"{row['seconds']:.0f} s", row["status"], flush=True)
     if arguments.write:
         path = Path(arguments.write)
-        text = path.read_text() if path.exists() else "# Theory beside experiment\n\n<!-- table -->\n<!-- end -->\n"
+        text = path.read_text() if path.exists() else "<!-- table -->\n<!-- end -->\n"
         head, rest = text.split("<!-- table -->")
         tail = rest.split("<!-- end -->")[1]
         path.write_text(head + "<!-- table -->\n\n" + "\n".join(table(rows)) + "\n\n<!-- end -->" + tail)

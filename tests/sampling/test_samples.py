@@ -1,6 +1,7 @@
 """The object that comes back: averages, diagnostics, files, ArviZ, memory, progress; and the caller's JAX setting."""
 
 import dataclasses
+import errno
 import math
 
 import jax
@@ -110,7 +111,7 @@ def test_a_failed_write_leaves_the_old_file(samples, tmp_path, monkeypatch):
     path.write_bytes(b"old")
 
     def full(*args, **arrays):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(ww.InputError, match="no space left"):
