@@ -11,7 +11,10 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-_FACE = {"widthwise.networks", "widthwise.posterior.infer", "widthwise.posterior.prepare", "widthwise.posterior.scan"}
+_FACE = {
+    "widthwise.networks",
+    *(f"widthwise.posterior.{name}" for name in ("infer", "prediction", "prepare", "scan", "storage")),
+}
 _ROOT = Path(__file__).parents[1] / "src"
 _MODULES = {".".join(path.relative_to(_ROOT).with_suffix("").parts) for path in _ROOT.glob("widthwise/*/**/*.py")}
 _hook = install_import_hook(sorted(_MODULES - _FACE), "typechecker.check")

@@ -181,7 +181,10 @@ BAD = {
     "worded width": (["predict", "--width", "wide"], "--width"),
     "huge width": (["predict", "--width", "9" * 400], "expected"),
     "depth zero": (["predict", "--depth", "0"], "--depth"),
-    "depth": (["predict", "--depth", "2"], "one hidden layer"),
+    "depth with biases": (
+        ["predict", "--depth", "2", "--bias-variance", "0.1"],
+        "expected 0 for several hidden layers",
+    ),
     "depth against widths": (["predict", "--width", "20,30", "--depth", "3"], "--depth"),
     "activation": (["predict", "--activation", "relo"], "did you mean 'relu'"),
     "temperature zero": (["predict", "--temperature", "0"], "temperature"),
@@ -288,7 +291,13 @@ def fake_samples(offset):
         posterior = ww.infer(network, X, y, temperature=temperature)
         test = posterior.score(X_test, y_test).total
         return SimpleNamespace(
-            training_error=estimate(posterior.training_error.total), generalisation_error=estimate(test + offset)
+            network=network,
+            temperature=temperature,
+            y=y,
+            X_test=X_test,
+            y_test=y_test,
+            training_error=estimate(posterior.training_error.total),
+            generalisation_error=estimate(test + offset),
         )
 
     return sample
@@ -307,6 +316,37 @@ def test_verify_compares_with_what_was_sampled(call, here, monkeypatch):
     assert "agrees" in out
     assert "differs by" in out
     assert (here / "v.png").stat().st_size > 5000
+
+
+def test_chains_that_did_not_mix_leave_the_prediction_and_advice(call, here):
+    status, out, err = call(
+        "verify", *SMALL, "--draws", 10, "--chains", 2, "--warmup", 20, "--quiet", "--json", "v.json"
+    )
+    assert status == 1
+    assert "test error" in out
+    assert "have not mixed" in err
+    assert "--draws 40 --warmup 40" in err
+    assert not (here / "v.json").exists()
+
+
+def test_a_deep_network_has_a_figure(call, here):
+    status, _, err = call("predict", *SMALL, "--width", "40,20", "--figure", "deep.png", "--json", "deep.json")
+    assert (status, err) == (0, "")
+    assert len(strict(here / "deep.json")["order_parameters"]["Q"]) == 2
+    assert (here / "deep.png").stat().st_size > 5000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("delay", [0.3, 4.0])
+def test_an_interrupt_ends_it_at_once(here, delay):
+    code = [sys.executable, "-m", "widthwise.cli", "verify", "--quiet", "--draws", "100000", "--json", "v.json"]
+    with subprocess.Popen(code, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=here, text=True) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode in (130, -2)  # -2: before the interpreter had reached our code
+    assert "Traceback" not in err or process.returncode == -2
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ _PUBLIC = {
     "HMC": "widthwise.sampling",
     "compare": "widthwise.comparison",
 }
-_ROOMS = ("activations", "data", "errors")
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

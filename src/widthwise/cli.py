@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import warnings
@@ -186,9 +187,15 @@ def verify(
             prediction.network, *prediction.data, temperature=request.temperature, sampler=chosen, key=request.seed,
             progress=not quiet and sys.stderr.isatty(),
         )  # fmt: skip
-    except NumericalError:
+    except NumericalError as error:
         _print(request, prediction)  # what is known is shown, before the line that says what is not
-        raise
+        found = getattr(error, "samples", None)
+        if found is None:
+            raise
+        more = f"--draws {4 * draws} --warmup {2 * chosen.warmup}"
+        raise NumericalError(
+            f"the chains have not mixed: {'; '.join(found.diagnostics.problems)}; sample longer, e.g. {more}."
+        ) from error
     comparison = ww.compare(prediction.posterior, samples)
     record = {
         "sampler": {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began},
@@ -306,7 +313,10 @@ def _finish(
         contents[files["json"]] = strict_json(record | (extra or {}))
     if "figure" in files:
         contents[files["figure"]] = _figure(request, prediction, samples)
-    write_files(contents)
+    if contents:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whole or not at all: a moment's patience
+        write_files(contents)
+        signal.signal(signal.SIGINT, before)
     console = _print(request, prediction)
     if comparison is not None:
         console.print(comparison)
@@ -330,7 +340,7 @@ def _figure(request: _Request, prediction: _Prediction, samples: Any) -> bytes:
     from widthwise.report.figures import SampledPoint, figure_format, prediction_figure, render
 
     network, data, posterior = prediction.network, prediction.data, prediction.posterior
-    N = network.widths[0]
+    N = network.widths[-1]
     curve = width_curve(
         prediction.prepared, data.y, data.X_test, data.y_test, temperature=request.temperature, width=N,
         infinite=prediction.infinite, infinite_score=prediction.infinite_score, approximation=request.approximation,
@@ -342,7 +352,7 @@ def _figure(request: _Request, prediction: _Prediction, samples: Any) -> bytes:
     described = data.describe()
     figure = prediction_figure(
         getattr(posterior, "action", None),
-        float(posterior.order_parameters["Q"][0]),
+        float(posterior.effective_action.Q),
         curve,
         width=N,
         title=f"{described['name']}, {described['train_size']} training examples: {network.name}",
@@ -377,6 +387,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        return _say(f"expected output that can be written, got {error.strerror or error}; check the disk.", FAILED)
     except Exception as error:
         if hasattr(error, "format_message"):  # the parser's own complaints
             return _say(f"{error.format_message().rstrip('. ')}; see `widthwise --help`.", BAD_INPUT)
@@ -397,8 +409,15 @@ def _say(message: str, status: int) -> int:
     return status
 
 
+def _interrupt(signal_number: int, frame: object) -> None:
+    """Ends the process at once: compiled code may swallow a KeyboardInterrupt, and is not safe to unwind."""
+    os.write(2, b"widthwise: interrupted; nothing was written.\n")
+    os._exit(INTERRUPTED)
+
+
 def main() -> None:
     """The `widthwise` command."""
+    signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters is no reason to fail

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import widthwise as ww
@@ -22,13 +23,19 @@ def errors(total, bias):
 def posterior():
     network = ww.FullyConnected(widths=(64,))
     return SimpleNamespace(
-        network=network, temperature=0.1, training_error=errors(0.05, 0.02), score=lambda X, y: errors(0.5, 0.3)
+        network=network,
+        temperature=0.1,
+        targets=np.ones(3),
+        training_error=errors(0.05, 0.02),
+        score=lambda X, y: errors(0.5, 0.3),
     )
 
 
 def samples(**changes):
     facts = {
+        "network": ww.FullyConnected(widths=(64,)),
         "temperature": 0.1,
+        "y": np.ones((3, 1)),
         "training_error": estimate(0.0502, 0.0001),
         "generalisation_error": estimate(0.52, 0.001, bias=estimate(0.3, 0.002), variance=estimate(0.22, 0.001)),
         "X_test": [[0.0]],
@@ -91,13 +98,15 @@ def test_verdicts(sampled, error, rhat, verdict):
     assert Row("x", 1.0, None, sampled, error, rhat=rhat).verdict == verdict
 
 
-def test_the_test_set_can_be_handed_over(posterior):
-    with pytest.raises(InputError, match="pass X_test"):
-        ww.compare(posterior, samples(X_test=None))
-    assert len(ww.compare(posterior, samples(X_test=None), [[0.0]])) == 4
+def test_posterior_and_samples_in_their_order(posterior):
+    for pair in ((samples(), posterior), (posterior, posterior), (None, samples()), (posterior, None)):
+        with pytest.raises(InputError, match=r"expected \(posterior, samples\)"):
+            ww.compare(*pair)
 
 
-@pytest.mark.parametrize("changes", [{"temperature": 0.2}, {"network": ww.FullyConnected(widths=(65,))}])
+@pytest.mark.parametrize(
+    "changes", [{"temperature": 0.2}, {"network": ww.FullyConnected(widths=(65,))}, {"y": -np.ones((3, 1))}]
+)
 def test_two_different_things_are_not_compared(posterior, changes):
     with pytest.raises(InputError, match="predict and sample the same"):
         ww.compare(posterior, samples(**changes))

@@ -124,6 +124,9 @@ def test_precomputed_kernel_is_the_network_it_came_from(problem):
         (lambda: ww.infer(ww.PrecomputedKernel([5]), X, y, temperature=T), "square"),
         (lambda: ww.infer(ww.PrecomputedKernel([5]), K + np.triu(K), y, temperature=T), "symmetric"),
         (lambda: ww.infer(ww.PrecomputedKernel([5]), -K, y, temperature=T), "at least zero"),
+        (lambda: ww.infer(ww.PrecomputedKernel([5]), [[1, 2], [2, 1]], [1, -1], temperature=50.0), "positive"),
+        (lambda: posterior.predict(k, -np.diag(own)), "variances of at least zero"),
+        (lambda: posterior.renormalised_kernel(k, k), "pass the kernel"),
     ):
         with pytest.raises(ww.InputError, match=message):
             call()
@@ -177,6 +180,9 @@ def test_files_that_are_not_posteriors(problem, tmp_path):
     for name in ("posterior.npz", "other.npz", "text.npz", "missing.npz"):
         with pytest.raises(ww.InputError, match="expected a saved posterior"):
             ww.load(tmp_path / name)
+    ww.infer(network(), X, y, temperature=T).save(tmp_path / "erf.npz")
+    with pytest.raises(ww.InputError, match="leave it out"):
+        ww.load(tmp_path / "erf.npz", activation="relu")
     with pytest.raises(ww.InputError, match="existing folder"):
         ww.infer(network(), X, y, temperature=T).save(tmp_path / "no" / "such")
 
@@ -274,6 +280,30 @@ def test_bad_input_has_one_clear_error(case):
     assert "\n" not in str(error.value)
 
 
+def test_prepared_points_belong_to_their_preparation(problem):
+    X, y, X_test, _ = problem
+    prepared, other = ww.prepare(network(), X), ww.prepare(network(), X[::-1])
+    posterior = ww.infer(prepared, y, temperature=T)
+    posterior.predict(prepared.at(X_test))
+    for strange in (posterior, ww.infer(network(), X, y, temperature=T)):
+        with pytest.raises(ww.InputError, match="another's"):
+            strange.predict(other.at(X_test))
+
+
+def test_a_runaway_of_the_two_parameter_action_is_no_solution(rng):
+    """Width 1: the gradient in log c vanishes as c → ∞ as well; that end is degenerate and never reported."""
+    X = rng.normal(size=(32, 5))
+    y = np.sign(X[:, 0])
+    for seed in range(4):
+        y = np.sign(np.random.default_rng(seed).normal(size=32))
+        try:
+            found = ww.infer(ww.FullyConnected([1], "relu"), X, y, temperature=0.5, approximation="two-parameter")
+        except ww.NumericalError:
+            continue
+        assert found.certificate.kind != "degenerate"
+        assert -0.999999 < found.order_parameters["Q_conjugate"][0] < 1e6
+
+
 def test_bad_input_to_a_posterior(problem):
     X, y, X_test, y_test = problem
     posterior = ww.infer(network(), X, y, temperature=T)
@@ -285,6 +315,9 @@ def test_bad_input_to_a_posterior(problem):
         (lambda: ww.infer(ww.prepare(network(), X), X, y, temperature=T), "already in `prepared`"),
         (lambda: ww.infer(ww.prepare(network(), X), y, temperature=T, widths=[3, 3]), "widths: expected 1"),
         (lambda: ww.infer(ww.prepare(network(), X), y, temperature=T, readout_precision=0), "readout_precision"),
+        (lambda: ww.infer(ww.prepare(network(), X), y, temperature=T, solver="Cholesky"), "expected none"),
+        (lambda: posterior.predict(X_test).interval("0.9"), "between 0 and 1"),
+        (lambda: posterior.action("a"), "real numbers"),
     ):
         with pytest.raises(ww.InputError, match=message):
             call()
@@ -341,7 +374,7 @@ def test_large_blocks_of_new_points_are_predicted_in_pieces(problem, monkeypatch
 
 def test_validity_words(problem):
     X, y, *_ = problem
-    wide = ww.infer(network(10**4), X, y, temperature=1.0).validity
+    wide = ww.infer(network(10**5), X, y, temperature=1.0).validity
     narrow = ww.infer(network(2), X, y, temperature=1e-3).validity
     assert wide.verdict == "sound"
     assert narrow.verdict == "outside"

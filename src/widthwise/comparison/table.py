@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from widthwise.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
     return row.quantity, theory, f"{row.sampled:.5f} ± {row.standard_error:.5f}", z, row.verdict
 
 
-def compare(posterior: Any, samples: Any, X_test: Any = None, y_test: Any = None) -> Comparison:
+def compare(posterior: Any, samples: Any) -> Comparison:
     """The predicted errors of a posterior beside those of its sampled network.
 
     z = (sampled − theory) / standard error of the sampled mean.
@@ -132,27 +134,18 @@ def compare(posterior: Any, samples: Any, X_test: Any = None, y_test: Any = None
     Args:
         posterior: what `infer` returned.
         samples: what `sample` returned for the same network, data and temperature.
-        X_test: test inputs (n, N0) that the samples were drawn with; by default those they keep.
-        y_test: test targets, likewise.
 
     Returns:
-        A `Comparison` with the training error and, where there are test examples, the test error; each with its bias
-        and variance where they were sampled.
+        A `Comparison` with the training error and, where the samples have a test set, the test error; each with its
+        bias and variance.
 
     Raises:
-        InputError: the two belong to different temperatures or networks, or half of the test set is missing.
+        InputError: the two belong to different networks, temperatures or targets.
     """
     _same(posterior, samples)
     rows = _rows("training error", posterior.training_error, samples.training_error)
-    kept = getattr(samples, "y_test", None)
-    if kept is not None:
-        X_test = getattr(samples, "X_test", None) if X_test is None else X_test
-        y_test = kept if y_test is None else y_test
-    if (X_test is None) != (y_test is None):
-        missing = "X_test" if X_test is None else "y_test"
-        raise InputError(f"compare: expected test inputs and targets, got no {missing}; pass {missing} to compare too.")
-    if X_test is not None:
-        score = posterior.score(X_test, y_test)
+    if samples.y_test is not None:
+        score = posterior.score(samples.X_test, samples.y_test)
         rows += _rows("test error", score, samples.generalisation_error)
     return Comparison(tuple(rows), getattr(getattr(posterior, "network", None), "name", ""))
 
@@ -183,11 +176,18 @@ def _row(quantity: str, theory: Any, estimate: Any) -> Row:
 
 
 def _same(posterior: Any, samples: Any) -> None:
-    """Raise where the two say of themselves that they are about different things."""
+    """Raise where the two are not a posterior and samples, or are about different things."""
+    for what, value, field in (("posterior", posterior, "training_error"), ("samples", samples, "training_error")):
+        if not hasattr(value, field) or hasattr(value, "y_test") != (what == "samples"):
+            raise InputError(f"compare: expected (posterior, samples), got {type(value).__name__} as {what}.")
     for name in ("temperature", "network"):
-        mine, theirs = getattr(posterior, name, None), getattr(samples, name, None)
-        if mine is not None and theirs is not None and mine != theirs:
+        mine, theirs = getattr(posterior, name), getattr(samples, name)
+        if mine != theirs:
             raise InputError(
                 f"compare: expected one {name} for both, got {mine!r} in theory and {theirs!r} sampled; "
                 "predict and sample the same."
             )
+    if not np.array_equal(np.ravel(posterior.targets), np.ravel(samples.y)):
+        raise InputError(
+            "compare: expected the same training targets for both, got others; predict and sample the same."
+        )

@@ -98,7 +98,7 @@ def load_data(
     X_pool = X if X_test is None else X_test
     inputs, test_inputs = on_one_scale(X[rows], X_pool[test_rows], standardise)
     if P > 1 and np.ptp(targets, axis=0).max() == 0:
-        warnings.warn("y: all training targets are equal; there is nothing to learn.", DataWarning, stacklevel=2)
+        warnings.warn(f"y: every target is {targets.flat[0]:g}; there is nothing to learn.", DataWarning, stacklevel=2)
     if flatten:
         inputs, test_inputs = inputs.reshape(P, -1), test_inputs.reshape(n, -1)
     return DataSet(

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.errors import DataWarning, InputError
+from widthwise.errors import DataWarning, InputError, NumericalError
+from widthwise.numerics.lapack import cholesky
 
-_LARGEST = 1e100  # the square of a larger one is no number
+_LARGEST = 1e50  # fourth powers of it are still numbers
 
 
 def real_array(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Float[np.ndarray, "..."]:
@@ -26,7 +27,7 @@ def real_array(name: str, values: Any, dimensions: tuple[int, ...], shape: str) 
     """
     try:
         raw = np.asarray(values)
-    except (TypeError, ValueError) as fault:
+    except Exception as fault:  # whatever an array-like of another library raises
         raise InputError(
             f"{name}: expected an array of shape {shape}, got {type(values).__name__} ({fault})."
         ) from None
@@ -64,7 +65,7 @@ def targets(y: Any, P: int, name: str = "y") -> Float[np.ndarray, " P"]:
     if array.ndim == 2 and array.shape[1] != 1:
         raise InputError(
             f"{name}: expected one target per example, got {array.shape[1]}; "
-            "several outputs are not covered yet: fit them one at a time."
+            "several outputs are not covered yet: fit one at a time, or keep two classes (--classes 0,1)."
         )
     array = array.reshape(-1)
     if len(array) != P:
@@ -84,11 +85,23 @@ def kernel(K: Any, name: str = "K") -> Float[np.ndarray, "P P"]:
         raise InputError(
             f"{name}: expected variances of at least zero on the diagonal, got {array.diagonal().min():.3g}."
         )
-    return 0.5 * (array + array.T)
+    array = 0.5 * (array + array.T)
+    shifted = array.copy()
+    shifted.reshape(-1)[:: len(array) + 1] += 1e-7 * max(float(array.diagonal().max()), 1e-300)
+    try:
+        cholesky(shifted, "K")
+    except NumericalError:
+        raise InputError(
+            f"{name}: expected a positive semi-definite kernel, got a negative eigenvalue; check it, or add a multiple "
+            "of the identity."
+        ) from None
+    return array
 
 
 def positive(name: str, value: Any) -> float:
     """A finite number above zero."""
+    if getattr(value, "ndim", None) == 0:
+        value = np.asarray(value).item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
         raise InputError(f"{name}: expected a finite number above zero, got {value!r}.")
     return float(value)

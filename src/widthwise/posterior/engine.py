@@ -89,4 +89,7 @@ def cross(network: Network, X_new: Any, X: Float[np.ndarray, "P N0"], diagonal: 
     own = checks.real_array("diagonal", diagonal, (1, 2), "(n,) or (n, n)")
     if own.shape not in ((len(k),), (len(k), len(k))):
         raise InputError(f"diagonal: expected shape ({len(k)},) or ({len(k)}, {len(k)}), got {own.shape}.")
-    return CrossKernel(k, own.diagonal().copy() if own.ndim == 2 else own, None)
+    variances = own.diagonal().copy() if own.ndim == 2 else own
+    if float(variances.min()) < 0.0:
+        raise InputError(f"diagonal: expected variances of at least zero, got {variances.min():.3g}.")
+    return CrossKernel(k, variances, None)

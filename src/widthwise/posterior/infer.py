@@ -76,6 +76,8 @@ def infer(
     if isinstance(network, Prepared):
         if y is not None:
             raise InputError("infer: expected (prepared, y), got X as well; the inputs are already in `prepared`.")
+        if solver is not None:
+            raise InputError(f"solver: expected none with prepared data, got {solver!r}; they have their eigenvalues.")
         engine = _from_prepared(network, X, widths, readout_precision)
         approximation = _covered(engine.network, _approximation(engine.network, approximation))
     else:
@@ -228,5 +230,6 @@ def _from_prepared(prepared: Prepared, y: Any, widths: Any, readout_precision: f
         network = replace(network, weight_precisions=(*old[:-1], lam))
         scale = old[-1] / lam
     y = checks.targets(y, len(prepared.X))
+    checks.warn_if_degenerate(prepared.X, y)
     spectrum = prepared.system.with_target(y)
     return Engine(network, prepared.X, y, lambda: spectrum, prepared.mean, scale)

@@ -14,11 +14,13 @@ from jaxtyping import Float
 from widthwise.actions import ScalarAction
 from widthwise.errors import InputError
 from widthwise.kernels import CrossKernel, cross_kernel
-from widthwise.networks import PrecomputedKernel
+from widthwise.networks import FullyConnected, PrecomputedKernel
+from widthwise.numerics.spectra import EigenSpectrum
 from widthwise.posterior import checks
 from widthwise.posterior.certificate import Certificate, Validity, validity
 from widthwise.posterior.engine import Engine, Network
 from widthwise.posterior.engine import cross as network_kernel
+from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.mixture import Mixture, condition, mean_dual_vector, training_error
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
@@ -63,6 +65,11 @@ class Posterior:
         return parameters
 
     @property
+    def targets(self) -> Float[np.ndarray, " P"]:
+        """The training targets y (P,)."""
+        return self.engine.y
+
+    @property
     def load(self) -> tuple[float, ...]:
         """α_ℓ = P/N_ℓ, one per hidden layer."""
         return tuple(len(self.engine.y) / N for N in self.network.widths)
@@ -75,8 +82,12 @@ class Posterior:
 
     @cached_property
     def validity(self) -> Validity:
-        """τ, ρ, their product, and in one word: sound, doubtful or outside."""
-        return validity(self._action, exact=self.exact)
+        """τ, ρ, their product, the neurons' kurtosis, and in one word: sound, doubtful or outside."""
+        action, along = self._action, None
+        if isinstance(self.network, FullyConnected) and self.network.depth == 1:
+            a = self.engine.spectrum.dual_vector(action.scale * action.Q, self.temperature)
+            along = gaussianity(self.network, self.engine.X, a, action.Q)
+        return validity(action, along, exact=self.exact)
 
     @cached_property
     def log_evidence(self) -> float:
@@ -108,9 +119,9 @@ class Posterior:
         Args:
             Q: any positive numbers (n,).
         """
-        values = np.atleast_1d(np.asarray(Q, float))
-        if not (np.isfinite(values).all() and (values > 0).all()):
-            raise InputError("Q: expected finite numbers above zero.")
+        values = checks.real_array("Q", np.atleast_1d(Q), (1,), "(n,)")
+        if not (values > 0).all():
+            raise InputError(f"Q: expected numbers above zero, got {values.min():g}.")
         return np.array([self._action.jet(float(np.log(q))).value for q in values.ravel()])
 
     def predict(self, X_new: Any, diagonal: Any = None, *, covariance: bool = False) -> Prediction:
@@ -157,6 +168,8 @@ class Posterior:
             X1, X2: inputs (n, N_0) and (m, N_0); X2 = X1 where it is left out.
         """
         if isinstance(self.network, PrecomputedKernel):
+            if X2 is not None:
+                raise InputError("X2: expected nothing with PrecomputedKernel, got an array; pass the kernel as X1.")
             k = checks.real_array("X1", X1, (1, 2), "(n, P), a kernel")
             return self.mixture.mean_Q * k
         X1 = checks.inputs(X1, "X1", self.engine.X.shape[1])
@@ -180,6 +193,11 @@ class Posterior:
         """(cross kernel, its rotation, prior covariance or None) by blocks of rows that fit in memory."""
         spectrum, scale = self.engine.spectrum, self.engine.scale
         if isinstance(X_new, PreparedInputs):
+            if not (isinstance(spectrum, EigenSpectrum) and spectrum.system is X_new.system):
+                raise InputError(
+                    "X_new: expected points of the preparation that this posterior was inferred from, got another's; "
+                    "pass the inputs themselves."
+                )
             yield X_new.cross, X_new.rotated, self._prior(X_new.X, None) / scale if covariance else None
             return
         P = len(self.engine.y)

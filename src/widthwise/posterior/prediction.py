@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +56,7 @@ class Prediction:
         Raises:
             InputError: the level is not between 0 and 1.
         """
-        if not 0.0 < level < 1.0:
+        if not (isinstance(level, numbers.Real) and 0.0 < float(level) < 1.0):
             raise InputError(f"level: expected a probability between 0 and 1, got {level!r}; pass e.g. 0.9.")
         tail = 0.5 * (1.0 - level)
         return self._quantile(tail, observed), self._quantile(1.0 - tail, observed)

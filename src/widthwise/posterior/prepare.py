@@ -24,13 +24,13 @@ class PreparedInputs:
         cross: their kernel with the training points.
         rotated: Uᵀkᵀ (P, n).
         X: the inputs themselves.
-        owner: identity of the preparation that made them.
+        system: the eigenvectors in whose coordinates they are.
     """
 
     cross: CrossKernel
     rotated: Float[np.ndarray, "P n"]
     X: Float[np.ndarray, "n N0"]
-    owner: int
+    system: Eigensystem
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Prepared:
             diagonal: for a precomputed kernel the new points' own variances (n,).
         """
         kernel = cross(self.network, X_new, self.X, diagonal)
-        return PreparedInputs(kernel, self.system.U.T @ kernel.k.T, np.asarray(X_new, float), id(self))
+        return PreparedInputs(kernel, self.system.U.T @ kernel.k.T, np.asarray(X_new, float), self.system)
 
 
 def prepare(network: Network, X: Any) -> Prepared:

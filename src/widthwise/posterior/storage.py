@@ -124,6 +124,10 @@ def _network_to_json(network: Network) -> dict[str, Any]:
 def _network_from_json(spec: dict[str, Any], activation: Any, path: Any) -> Network:
     if spec["kind"] == "PrecomputedKernel":
         return PrecomputedKernel(spec["widths"])
+    if activation is not None and spec["activation"] is not None:
+        raise InputError(
+            f"{path}: expected no activation, got one; this posterior's own is {spec['activation']!r}: leave it out."
+        )
     phi = spec["activation"] if activation is None else activation
     if phi is None:
         raise InputError(

@@ -43,7 +43,8 @@ def width_curve(
     rows, test = [], prepared.at(X_test)
     for N in sorted({*grid.tolist(), width}):
         try:
-            posterior = infer(prepared, y, temperature=temperature, widths=[N], approximation=approximation)
+            scaled = [max(1, round(own * N / width)) for own in prepared.network.widths]  # all in proportion
+            posterior = infer(prepared, y, temperature=temperature, widths=scaled, approximation=approximation)
             score = posterior.score(test, y_test)
         except NumericalError:
             continue  # a width where the theory has no answer leaves a gap, not a guess

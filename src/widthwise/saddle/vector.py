@@ -47,7 +47,10 @@ def stationary_near(function: Function, starts: Sequence[Vector], *, tolerance: 
     if not ends:
         status = Status.NOT_CONVERGED if np.isfinite(closest.residual) else Status.OUTSIDE_DOMAIN
         return Saddle(closest, (), len(starts), 0, evaluations, status)
-    chosen = int(np.argmax(hits))
+    proper = [i for i, point in enumerate(ends) if point.kind != "degenerate"]
+    if not proper:
+        return Saddle(ends[0], tuple(ends), len(starts), hits[0], evaluations, Status.DEGENERATE)
+    chosen = max(proper, key=lambda i: hits[i])
     points = tuple(sorted(ends, key=lambda point: point.value))
     return Saddle(ends[chosen], points, len(starts), hits[chosen], evaluations, Status.CONVERGED)
 
