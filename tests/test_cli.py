@@ -233,7 +233,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, call, here):
 
 
 def test_unwritable_paths_are_found_before_the_work(call, monkeypatch):
-    monkeypatch.setattr(cli, "_predict", lambda request: pytest.fail("computed first"))
+    monkeypatch.setattr(cli.commands, "_predict", lambda request: pytest.fail("computed first"))
     for arguments in (["--json", "no/such/p.json"], ["--figure", "no/such/p.png"], ["--figure", "p.bmp"]):
         assert call("predict", *arguments)[0] == 2
         assert call("verify", *arguments)[0] == 2
@@ -251,7 +251,7 @@ def test_numerical_failure_is_status_one(call, monkeypatch, here):
 
 
 def test_a_fault_of_ours_is_one_line_too(call, monkeypatch):
-    monkeypatch.setattr(cli, "_network", lambda request: [][1])
+    monkeypatch.setattr(cli.commands, "_network", lambda request: [][1])
     status, _, err = call("predict")
     assert (status, len(err.splitlines())) == (1, 1)
     assert "IndexError" in err
@@ -261,7 +261,7 @@ def test_a_fault_of_ours_is_one_line_too(call, monkeypatch):
 
 
 def test_a_failing_figure_leaves_no_json(call, monkeypatch, here):
-    monkeypatch.setattr(cli, "_figure", lambda *_: [][1])
+    monkeypatch.setattr(cli.commands, "_figure", lambda *_: [][1])
     assert call("predict", *SMALL, "--json", "p.json", "--figure", "p.png")[0] == 1
     assert list(here.iterdir()) == []
 
@@ -270,7 +270,7 @@ def test_an_interrupt_is_status_130(call, monkeypatch):
     def interrupt(request):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_predict", interrupt)
+    monkeypatch.setattr(cli.commands, "_predict", interrupt)
     status, out, err = call("predict")
     assert (status, out, len(err.splitlines())) == (130, "", 1)
 

@@ -1,27 +1,42 @@
-"""The command line: parse, call, write. Bad input is one line on stderr and exit status 2; nothing is half written."""
+"""The commands: parse, call, write. Nothing is half written."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.errors import DataWarning, InputError, MissingExtra, NumericalError, unknown_name
+from widthwise.cli.options import (
+    ActivationOption,
+    Approximation,
+    BiasVariance,
+    Classes,
+    DataArgument,
+    Depth,
+    FigurePath,
+    JsonPath,
+    Labels,
+    Request,
+    Seed,
+    Standardise,
+    Target,
+    Temperature,
+    TestSize,
+    TrainSize,
+    WeightPrecisions,
+    Width,
+)  # fmt: skip
+from widthwise.errors import InputError, NumericalError, unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from widthwise.data import DataSet
-
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -29,54 +44,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, an OpenML name, or a file.")
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(metavar="A,B", help="Labels to keep; '+' joins labels into one class: 0,1 or 0+2+4,1+3+5 or parity."),
-]
-TrainSize = Annotated[int | None, typer.Option(metavar="P", help="Training examples.")]
-TestSize = Annotated[int | None, typer.Option(metavar="n", help="Test examples.")]
-Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Target column of a csv or parquet file.")]
-Labels = Annotated[str, typer.Option(help="auto, sign (±1), onehot or raw.")]
-Standardise = Annotated[str, typer.Option(help="global, feature or none.")]
-Width = Annotated[str, typer.Option(metavar="N", help="Units of the hidden layer, or one number per layer: 200,100.")]
-Depth = Annotated[int | None, typer.Option(metavar="L", help="Hidden layers; by default as many as widths.")]
-ActivationOption = Annotated[str, typer.Option(help="erf, relu, identity, tanh, gelu, …")]
-Temperature = Annotated[float, typer.Option(metavar="T", help="Temperature of the posterior, more than zero.")]
-WeightPrecisions = Annotated[str, typer.Option(metavar="λ", help="Of every layer, or one per layer: 1,2.")]
-BiasVariance = Annotated[str, typer.Option(metavar="σ²", help="Of the hidden layers' biases.")]
-Approximation = Annotated[
-    str | None, typer.Option(help="saddle, integrated, infinite or two-parameter; by default what suits the network.")
-]
-Seed = Annotated[int, typer.Option(help="Of the choice of examples, and of the sampler.")]
-JsonPath = Annotated[str | None, typer.Option("--json", metavar="OUT", help="Write the numbers to this file.")]
-FigurePath = Annotated[str | None, typer.Option("--figure", metavar="OUT", help="Draw to this .png, .pdf or .svg.")]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What both commands are asked: which data, which network, which files."""
-
-    data: str
-    classes: str | None
-    train_size: int | None
-    test_size: int | None
-    target: str | None
-    labels: str
-    standardise: str
-    width: str
-    depth: int | None
-    activation: str
-    temperature: float
-    weight_precisions: str
-    bias_variance: str
-    approximation: str | None
-    seed: int
-    json: str | None
-    figure: str | None
 
 
 @dataclass(frozen=True)
@@ -137,7 +104,7 @@ def predict(
     figure: FigurePath = None,
 ) -> None:
     """Predict a finite-width network's errors on DATA, beside those of infinite width."""
-    request = _Request(
+    request = Request(
         data, classes, train_size, test_size, target, labels, standardise, width, depth, activation, temperature,
         weight_precisions, bias_variance, approximation, seed, json, figure,
     )  # fmt: skip
@@ -172,7 +139,7 @@ def verify(
     figure: FigurePath = None,
 ) -> None:
     """Predict as `predict` does, sample the weights of the real network, and print how far they are apart."""
-    request = _Request(
+    request = Request(
         data, classes, train_size, test_size, target, labels, standardise, width, depth, activation, temperature,
         weight_precisions, bias_variance, approximation, seed, json, figure,
     )  # fmt: skip
@@ -204,7 +171,7 @@ def verify(
     _finish(request, files, prediction, samples=samples, comparison=comparison, extra=record)
 
 
-def _output_files(request: _Request) -> dict[str, Path]:
+def _output_files(request: Request) -> dict[str, Path]:
     """Where to write, checked before anything is computed."""
     from widthwise.files import writable
 
@@ -221,7 +188,7 @@ def _output_files(request: _Request) -> dict[str, Path]:
     return files
 
 
-def _network(request: _Request) -> Any:
+def _network(request: Request) -> Any:
     import widthwise as ww
 
     widths = _numbers("--width", request.width, int)
@@ -254,7 +221,7 @@ def _numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]
         raise InputError(f"{option}: expected {what} such as 200 or 200,100, got {text!r}.") from None
 
 
-def _data(request: _Request) -> DataSet:
+def _data(request: Request) -> DataSet:
     import widthwise as ww
 
     classes, train_size, test_size = request.classes, request.train_size, request.test_size
@@ -268,7 +235,7 @@ def _data(request: _Request) -> DataSet:
     )  # fmt: skip
 
 
-def _predict(request: _Request) -> _Prediction:
+def _predict(request: Request) -> _Prediction:
     import widthwise as ww
 
     began = time.perf_counter()
@@ -294,7 +261,7 @@ def _sampler(name: str, chains: int, draws: int, warmup: int | None) -> Any:
 
 
 def _finish(
-    request: _Request,
+    request: Request,
     files: dict[str, Path],
     prediction: _Prediction,
     *,
@@ -324,7 +291,7 @@ def _finish(
         console.print(f"{option} written to {path}", style="dim", soft_wrap=True, markup=False, highlight=False)
 
 
-def _print(request: _Request, prediction: _Prediction) -> Console:
+def _print(request: Request, prediction: _Prediction) -> Console:
     """The prediction's table, on the console that it returns."""
     from rich.console import Console
 
@@ -335,7 +302,7 @@ def _print(request: _Request, prediction: _Prediction) -> Console:
     return console
 
 
-def _figure(request: _Request, prediction: _Prediction, samples: Any) -> bytes:
+def _figure(request: Request, prediction: _Prediction, samples: Any) -> bytes:
     from widthwise.report.curves import width_curve
     from widthwise.report.figures import SampledPoint, figure_format, prediction_figure, render
 
@@ -360,69 +327,3 @@ def _figure(request: _Request, prediction: _Prediction, samples: Any) -> bytes:
         sampled=points,
     )
     return render(figure, figure_format(request.figure or ""))
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status: 0, 1 (no trustworthy number), 2 (bad input) or 130 (interrupted).
-
-    Args:
-        arguments: what follows `widthwise` on the command line.
-    """
-    command = typer.main.get_command(app)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", DataWarning)
-            status = command.main(args=list(arguments) or ["--help"], prog_name="widthwise", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    except (InputError, MissingExtra) as error:
-        return _say(str(error), BAD_INPUT)
-    except NumericalError as error:
-        return _say(str(error), FAILED)
-    except OverflowError as error:
-        return _say(f"expected numbers that fit double precision, got a larger one ({error}); use smaller.", BAD_INPUT)
-    except MemoryError as error:
-        return _say(f"expected a problem that fits in memory, got {error}; use fewer examples or features.", FAILED)
-    except BrokenPipeError:  # the reader of our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except OSError as error:
-        return _say(f"expected output that can be written, got {error.strerror or error}; check the disk.", FAILED)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # the parser's own complaints
-            return _say(f"{error.format_message().rstrip('. ')}; see `widthwise --help`.", BAD_INPUT)
-        if os.environ.get("WIDTHWISE_TRACEBACK"):
-            raise
-        what = f"{type(error).__name__}: {error}"
-        return _say(f"a fault of ours: {what}; set WIDTHWISE_TRACEBACK=1 to see where, and report it.", FAILED)
-    if status == INTERRUPTED:
-        return _say("interrupted; nothing was written.", INTERRUPTED)
-    for message in dict.fromkeys(str(w.message) for w in caught):
-        _say(f"note: {message}", OK)
-    return status if isinstance(status, int) else OK
-
-
-def _say(message: str, status: int) -> int:
-    """One line on stderr."""
-    sys.stderr.write(f"widthwise: {' '.join(message.split())}\n")
-    return status
-
-
-def _interrupt(signal_number: int, frame: object) -> None:
-    """Ends the process at once: compiled code may swallow a KeyboardInterrupt, and is not safe to unwind."""
-    os.write(2, b"widthwise: interrupted; nothing was written.\n")
-    os._exit(INTERRUPTED)
-
-
-def main() -> None:
-    """The `widthwise` command."""
-    signal.signal(signal.SIGINT, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no reason to fail
-    sys.exit(run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m widthwise.cli`."""
+
+from widthwise.cli import main
+
+main()
