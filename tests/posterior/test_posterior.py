@@ -1,6 +1,7 @@
 """The posterior object: what it reports, whichever spectrum serves, and what it keeps on disk."""
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -227,6 +228,27 @@ def test_a_singular_kernel_at_low_temperature_is_solved_or_refused(rng, T):
         assert abs(np.log(Q1 / Q2)) < warm[0].certificate.rounding < 1e-4
         with pytest.raises(ww.NumericalError):
             ww.infer(net, X, y, temperature=1e-9, approximation="saddle", solver=solver)
+
+
+def test_a_kernel_that_cannot_be_factorised_is_seen_through_its_eigenvalues(rng, monkeypatch):
+    """Above the tridiagonal's sizes too: one Cholesky factorisation fails where eigenvalues still tell."""
+    module = sys.modules["widthwise.posterior.infer"]
+
+    monkeypatch.setattr(module, "TRIDIAGONAL_UP_TO", 10)
+    X, y = rng.normal(size=(60, 5)), rng.normal(size=60)
+    posterior = ww.infer(ww.FullyConnected([20], "identity"), X, y, temperature=1e-9, approximation="saddle")
+    assert posterior.certificate.solver == "eigenvalues"
+    assert posterior.certificate.converged
+
+
+def test_a_function_called_identity_is_not_taken_for_the_identity(problem):
+    X, y, *_ = problem
+
+    def identity(h):
+        return np.tanh(h)
+
+    posterior = ww.infer(network(activation=identity), X, y, temperature=T)
+    assert posterior.approximation == "saddle"
 
 
 def test_extreme_scales_are_refused_in_words(problem):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from widthwise.actions import ScalarAction, TwoParameterAction
-from widthwise.errors import InputError, unknown_name
+from widthwise.activations import resolve
+from widthwise.errors import InputError, NumericalError, unknown_name
 from widthwise.kernels import TrainingKernel
 from widthwise.networks import FullyConnected, PrecomputedKernel
 from widthwise.numerics.spectra import (
@@ -101,7 +102,10 @@ def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
     spectrum = action.spectrum
     if approximation == "infinite" or isinstance(spectrum, EigenSpectrum) or spectrum.size > EIGENVALUES_UP_TO:
         return False
-    return action.saddle.status is not Status.CONVERGED or action.rounding > 1e-6
+    try:
+        return action.saddle.status is not Status.CONVERGED or action.rounding > 1e-6
+    except NumericalError:  # T I + Q K could not be factorised
+        return True
 
 
 def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, throw: bool) -> Posterior:
@@ -111,10 +115,8 @@ def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, th
     one = np.ones(1)
     two: TwoParameterAction | None = None
     if approximation == "infinite":
-        mixture, found = (
-            Mixture(one, one, np.ones((engine.network.depth, 1))),
-            certificate.closed_form(engine.spectrum.kind),
-        )
+        mixture = Mixture(one, one, np.ones((engine.network.depth, 1)))
+        found = certificate.closed_form(engine.spectrum.kind)
     elif approximation == "two-parameter":
         spectrum, mean = engine.spectrum, engine.rotated_mean
         if not isinstance(spectrum, EigenSpectrum) or mean is None:
@@ -136,6 +138,11 @@ def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, th
             mixture, error = Mixture(np.array([action.Q]), one, action.layers[:, None]), None
         else:
             quadrature = action.quadrature
+            if throw and quadrature.error > 1e-2:  # of every second node: its own error is about the square
+                raise NumericalError(
+                    f"integral over the order parameter: {quadrature.error:.1g} between two grids; "
+                    "use approximation='saddle', or pass throw=False."
+                )
             mixture, error = Mixture(quadrature.Q, quadrature.weights, quadrature.layers), quadrature.error
         found = certificate.of_saddle(saddle, engine.spectrum.kind, rounding=action.rounding, quadrature_error=error)
     return Posterior(
@@ -182,7 +189,7 @@ def _covered(network: Network, approximation: str) -> str:
 
 
 def _is_linear(network: Network) -> bool:
-    return isinstance(network, FullyConnected) and network.phi.name == "identity"
+    return isinstance(network, FullyConnected) and network.phi == resolve("identity")
 
 
 def _from_data(network: Network, X: Any, y: Any, approximation: str, solver: str | None) -> Engine:

@@ -17,7 +17,7 @@ from widthwise.numerics.lapack import cholesky, cholesky_solve, inverse_traces
 from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms
 from widthwise.numerics.spectra.ritz import RitzSpectrum
 
-REACH = 1.5e-3  # |log q − log q₀| within which the Taylor series holds Q to about 1e-9
+REACH = 1.5e-3  # |log q − log q₀| within which the Taylor series holds Q to about 1e-9 (loads of hundreds: 1e-7)
 TERMS = 5  # of y's series: REACH^6 is rounding
 
 
