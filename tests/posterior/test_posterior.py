@@ -1,7 +1,7 @@
 """The posterior object: what it reports, whichever spectrum serves, and what it keeps on disk."""
 
+import importlib
 import json
-import sys
 import warnings
 
 import numpy as np
@@ -232,7 +232,7 @@ def test_a_singular_kernel_at_low_temperature_is_solved_or_refused(rng, T):
 
 def test_a_kernel_that_cannot_be_factorised_is_seen_through_its_eigenvalues(rng, monkeypatch):
     """Above the tridiagonal's sizes too: one Cholesky factorisation fails where eigenvalues still tell."""
-    module = sys.modules["widthwise.posterior.infer"]
+    module = importlib.import_module("widthwise.posterior.infer")
 
     monkeypatch.setattr(module, "TRIDIAGONAL_UP_TO", 10)
     X, y = rng.normal(size=(60, 5)), rng.normal(size=60)

@@ -66,7 +66,7 @@ class AbstractSpectrum(abc.ABC):
     @property
     @abc.abstractmethod
     def norm_K(self) -> float:
-        """A bound on K's largest eigenvalue, within a small factor."""
+        """A bound on K's largest eigenvalue, at most √P times it."""
 
     @abc.abstractmethod
     def terms(self, q: float, t: float) -> GaussianTerms:

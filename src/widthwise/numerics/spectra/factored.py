@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import blas
 
 from widthwise.numerics.lapack import cholesky, cholesky_solve, inverse_traces
 from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms
@@ -68,9 +70,9 @@ class FactoredSpectrum(AbstractSpectrum):
     def trace_K(self) -> float:
         return float(np.trace(self._K))
 
-    @property
+    @cached_property
     def norm_K(self) -> float:
-        return min(self.trace_K, float(np.abs(self._K).sum(axis=1).max()))
+        return float(blas.dnrm2(self._K.reshape(-1)))  # Frobenius
 
     @property
     def target(self) -> Float[np.ndarray, " P"]:
@@ -135,7 +137,8 @@ class FactoredSpectrum(AbstractSpectrum):
         for _ in range(TERMS):  # A⁻¹K c = (c − t A⁻¹c)/q: no product with K
             chain.append((chain[-1] - t * cholesky_solve(R, chain[-1])) / q)
         log_det = 2.0 * float(np.log(R.diagonal()).sum())
-        inverse, square = inverse_traces(R.copy())
+        self._factor = None  # the traces destroy it; answers at other q than this need another anyway
+        inverse, square = inverse_traces(R)
         slope = P - t * inverse  # q tr(A⁻¹K)
         curvature = slope - (P - 2.0 * t * inverse + t * t * square)  # q tr(A⁻¹K) − q² tr(A⁻¹KA⁻¹K)
         return _Expansion(q, t, log_det, slope, curvature, self._third(q, t), np.column_stack(chain))
