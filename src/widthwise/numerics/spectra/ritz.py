@@ -22,7 +22,7 @@ from widthwise.numerics.spectra.eigen import sums
 Columns = Float[np.ndarray, "P c"]
 PROBES = 24
 STEPS = 5
-_SAFE = 1e5  # condition number up to which a single-precision factor still guides a start
+_SAFE = 3e6  # condition number up to which a single-precision factor still guides a start; if it fails, double is tried
 
 
 @dataclass(frozen=True)
