@@ -154,3 +154,17 @@ def test_q_is_the_identity_of_tau_and_rho(rng):
     tau = a.scale * terms.trace / N
     rho = a.scale * terms.dual_energy / N / (1 + tau)
     assert pytest.approx(1 / ((1 + tau) * (1 - rho)), rel=1e-10) == a.Q
+
+
+def test_without_a_minimum_there_is_no_integral_and_no_bound(rng, monkeypatch):
+    """A search that found nothing is a status; what would build on it says so instead of a number."""
+    from widthwise.errors import NumericalError
+    from widthwise.saddle import Saddle, StationaryPoint, Status
+
+    a = action(kernel(rng, 5), rng.normal(size=5), 4, 0.1)
+    nothing = StationaryPoint(np.array([0.0]), 1.0, 0.3, np.array([-0.5]))
+    monkeypatch.setattr(ScalarAction, "_search", lambda self: Saddle(nothing, (), 33, 0, 33, Status.NO_MINIMUM))
+    assert a.saddle.status is Status.NO_MINIMUM
+    assert a.rounding == math.inf
+    with pytest.raises(NumericalError, match="no minimum"):
+        _ = a.quadrature

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.actions.chain import ChainPrior
+from widthwise.errors import NumericalError
 from widthwise.numerics.spectra import AbstractSpectrum, AnswersTerms, FactoredSpectrum, GaussianTerms
 from widthwise.saddle import Saddle, StationaryPoint, Status, minimise_scalar, refine
 from widthwise.saddle.scalar import Jet
@@ -125,6 +126,8 @@ class ScalarAction:
 
     def _rounding(self, best: StationaryPoint) -> float:
         """ε ‖QK‖ (|a|² + tr A⁻¹)/(N_1 S''): first order in an error ε ‖K‖ of every eigenvalue of K."""
+        if float(best.hessian[0]) <= 0.0:
+            return math.inf  # not a minimum: nothing is known of it
         q = self.scale * math.exp(float(best.x[0]))
         change = np.finfo(float).eps * q * self.spectrum.norm_K * self.spectrum.sensitivity(q, self.temperature)
         return float(change / (self.width * float(best.hessian[0])))
@@ -159,6 +162,8 @@ class ScalarAction:
     def quadrature(self) -> Quadrature:
         """p(Q | D) by the trapezoidal rule in log Q, which converges geometrically for this integrand."""
         minima = [point for point in self.saddle.points if point.kind == "minimum"]
+        if not minima:
+            raise NumericalError("integral over the order parameter: no minimum to start from; raise the temperature.")
         lowest = min(minima, key=lambda point: point.value)
         half = 0.5 * self.width
         step = min(0.4, 0.5 / math.sqrt(half * float(lowest.hessian[0])))

@@ -177,8 +177,8 @@ def _row(quantity: str, theory: Any, estimate: Any) -> Row:
 
 def _same(posterior: Any, samples: Any) -> None:
     """Raise where the two are not a posterior and samples, or are about different things."""
-    for what, value, field in (("posterior", posterior, "training_error"), ("samples", samples, "training_error")):
-        if not hasattr(value, field) or hasattr(value, "y_test") != (what == "samples"):
+    for what, value in (("posterior", posterior), ("samples", samples)):
+        if not hasattr(value, "training_error") or hasattr(value, "y_test") != (what == "samples"):
             raise InputError(f"compare: expected (posterior, samples), got {type(value).__name__} as {what}.")
     for name in ("temperature", "network"):
         mine, theirs = getattr(posterior, name), getattr(samples, name)

@@ -109,9 +109,8 @@ class EigenSpectrum(AbstractSpectrum):
     def sensitivity(self, q: float, t: float) -> float:
         k, y = self.system.k, self.target
         A = t + q * k
-        return float(
-            ((y / A) ** 2 + 1.0 / A)[k > 0.0].sum()
-        )  # eigenvalues at rounding were set to zero: they are exact
+        known = k > 0.0  # eigenvalues at rounding were set to zero: those are exact
+        return float(((y / A) ** 2 + 1.0 / A)[known].sum())
 
     def rotate(self, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
         return self.system.U.T @ B

@@ -1,7 +1,7 @@
 """A kernel kept whole: one exact factorisation where the saddle is, a random-vector guess to get there.
 
 For one fit of a large kernel. `surrogate` finds the neighbourhood; `terms` factorises once there and answers around
-that point by its Taylor series (exact value and slope; curvature from the guess), so that a Newton iteration costs one
+that point by its Taylor series (exact to second order; the third from the guess), so that a Newton iteration costs one
 factorisation in all.
 """
 
