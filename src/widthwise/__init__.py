@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name → where it lives. Resolved on first use, so that `import widthwise` costs next to nothing.
 _PUBLIC = {
     "FullyConnected": "widthwise.networks",
+    "Convolutional": "widthwise.networks",
     "PrecomputedKernel": "widthwise.networks",
     "InputError": "widthwise.errors",
     "NumericalError": "widthwise.errors",

@@ -12,6 +12,8 @@ from widthwise.activations.phi import Activation, resolve
 from widthwise.errors import InputError, unknown_name
 
 CLOSURES = ("global", "nested", "linearised")
+PADDINGS = ("valid", "same")
+READOUTS = ("dense", "average")
 
 
 def _unwrapped(values: Any) -> Any:
@@ -29,14 +31,16 @@ def _number(entry: Any) -> float:
         return math.inf
 
 
-def _positive_integers(name: str, values: Any) -> tuple[int, ...]:
+def _positive_integers(
+    name: str, values: Any, what: str = "one whole number per hidden layer", example: str = "[200]"
+) -> tuple[int, ...]:
     values = _unwrapped(values)
     entries = (values,) if isinstance(values, numbers.Real) else tuple(values) if isinstance(values, Iterable) else None
     if entries is None or isinstance(values, str) or not entries:
-        raise InputError(f"{name}: expected one whole number per hidden layer, got {values!r}; pass e.g. [200].")
+        raise InputError(f"{name}: expected {what}, got {values!r}; pass e.g. {example}.")
     for entry in entries:
         if not (_number(entry).is_integer() and _number(entry) >= 1):
-            raise InputError(f"{name}: expected whole numbers of at least 1, got {entry!r}; pass e.g. [200].")
+            raise InputError(f"{name}: expected whole numbers of at least 1, got {entry!r}; pass e.g. {example}.")
     return tuple(int(entry) for entry in entries)
 
 
@@ -117,6 +121,147 @@ class FullyConnected:
         """In words, for tables."""
         widths = "-".join(str(N) for N in self.widths)
         return f"{self.phi.name} network, hidden width {widths}"
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Where the patches of an image lie.
+
+    Args:
+        image: (H, W).
+        patch: (height, width) of one patch.
+        stride: (down, across) from one patch to the next.
+        grid: (rows, columns) of patches.
+        before: zeros added (above, left) of the image; the rest of the padding is below and right.
+    """
+
+    image: tuple[int, int]
+    patch: tuple[int, int]
+    stride: tuple[int, int]
+    grid: tuple[int, int]
+    before: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """n, the number of patches; patch i sits at row i // columns, column i % columns of the grid."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def after(self) -> tuple[int, int]:
+        """Zeros needed (below, right) so that the last patch is whole."""
+        needed = ((g - 1) * s + p - H - b for g, s, p, H, b in zip(*self._sizes()))
+        below, right = (max(number, 0) for number in needed)
+        return below, right
+
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        return self.grid, self.stride, self.patch, self.image, self.before
+
+
+def _pair(name: str, values: Any) -> tuple[int, int]:
+    """`values` as (down, across): one whole number for both, or two."""
+    what = "one whole number or two, (down, across)"
+    entries = _positive_integers(name, values, what, "(4, 4)")
+    if len(entries) > 2:
+        raise InputError(f"{name}: expected {what}, got {len(entries)}; pass e.g. (4, 4).")
+    return entries[0], entries[-1]
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """One convolutional layer of shared weights on the patches of an image, and a linear readout.
+
+        h_{c,i} = W_c·x_i/√(|patch| C) + b_c,   f(x) = Σ_{c,i} v_{c,i} φ(h_{c,i})/√(N_c n)
+        W ~ N(0, 1/λ_0),   v ~ N(0, 1/λ_1),   b_c ~ N(0, σ_b²),   x_i: patch i of n, all C input channels of it
+                                                            [Aiudi, Pacelli et al. 2025, Nat. Commun., arXiv 2307.11807]
+
+    Images are (P, H, W) or (P, H, W, C). Each output has its own readout.
+
+    Args:
+        channels: N_c, the hidden channels.
+        patch: (height, width) of the receptive field, one number for a square.
+        stride: (down, across) from patch to patch; by default the patch itself, so that patches do not overlap.
+        activation: a name, an `Activation`, or any elementwise callable.
+        padding: "valid" (whole patches only) or "same" (zeros around, ⌈H/stride⌉ rows of patches).
+        readout: "dense" (one weight per channel and patch) or "average" (v_{c,i} = v_c/√n: pooled over the patches).
+        weight_precisions: λ_0, λ_1, one number for both or two, more than zero.
+        bias_variance: σ_b² of the hidden channels; the readout has no bias.
+
+    Raises:
+        InputError: a number out of range, an unknown name.
+    """
+
+    channels: int
+    patch: tuple[int, int]
+    stride: tuple[int, int] | None = None
+    activation: str | Activation | Callable[[Any], Any] = "erf"
+    padding: str = "valid"
+    readout: str = "dense"
+    weight_precisions: float | tuple[float, ...] = 1.0
+    bias_variance: float | tuple[float, ...] = 0.0
+    phi: Activation = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        channels = _positive_integers("channels", self.channels, "one whole number", "64")
+        if len(channels) != 1:
+            raise InputError(f"channels: expected one whole number, got {len(channels)}; one layer is covered.")
+        put(self, "channels", channels[0])
+        put(self, "patch", _pair("patch", self.patch))
+        put(self, "stride", self.patch if self.stride is None else _pair("stride", self.stride))
+        put(self, "phi", resolve(self.activation))
+        if self.padding not in PADDINGS:
+            raise unknown_name("padding", self.padding, PADDINGS)
+        if self.readout not in READOUTS:
+            raise unknown_name("readout", self.readout, READOUTS)
+        put(self, "weight_precisions", _per_layer("weight_precisions", self.weight_precisions, 2, zero=False))
+        put(self, "bias_variance", _per_layer("bias_variance", self.bias_variance, 1, zero=True)[0])
+
+    @property
+    def depth(self) -> int:
+        """L = 1 hidden layer."""
+        return 1
+
+    @property
+    def widths(self) -> tuple[int]:
+        """(N_c,): the width whose order parameter this is."""
+        return (self.channels,)
+
+    @property
+    def precisions(self) -> tuple[float, ...]:
+        """λ_0, λ_1."""
+        return _per_layer("weight_precisions", self.weight_precisions, 2, zero=False)
+
+    @property
+    def bias_variances(self) -> tuple[float, ...]:
+        """(σ_b²,)."""
+        return _per_layer("bias_variance", self.bias_variance, 1, zero=True)
+
+    @property
+    def name(self) -> str:
+        """In words, for tables."""
+        size = "x".join(str(p) for p in self.patch)
+        pooled = ", average-pooled" if self.readout == "average" else ""
+        return f"{self.phi.name} convolutional network, {self.channels} channels on {size} patches{pooled}"
+
+    def patches(self, height: int, width: int) -> Patches:
+        """Where the patches of an H × W image lie.
+
+        Raises:
+            InputError: the patch does not fit into the image.
+        """
+        image, stride = (height, width), self.stride or self.patch
+        if self.padding == "valid":
+            if any(p > H for p, H in zip(self.patch, image)):
+                raise InputError(
+                    f"patch: expected at most the image's {height}x{width}, got {self.patch[0]}x{self.patch[1]}; "
+                    'take a smaller patch, or padding="same".'
+                )
+            rows, columns = ((H - p) // s + 1 for H, p, s in zip(image, self.patch, stride))
+            return Patches(image, self.patch, stride, (rows, columns), (0, 0))
+        rows, columns = (-(-H // s) for H, s in zip(image, stride))
+        missing = ((g - 1) * s + p - H for g, s, p, H in zip((rows, columns), stride, self.patch, image))
+        above, left = (max(number, 0) // 2 for number in missing)
+        return Patches(image, self.patch, stride, (rows, columns), (above, left))
 
 
 @dataclass(frozen=True)
