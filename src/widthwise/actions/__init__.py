@@ -1,6 +1,19 @@
 """Effective actions: order parameters in, S and the renormalised kernel out. One file per action."""
 
+from widthwise.actions.layered import LayeredAction
+from widthwise.actions.matrix import MatrixAction, MonteCarlo
+from widthwise.actions.outputs import OutputsTerm
+from widthwise.actions.patches import PatchTerm
 from widthwise.actions.scalar import ScalarAction, zero_temperature_order_parameter
 from widthwise.actions.two_parameter import TwoParameterAction
 
-__all__ = ["ScalarAction", "TwoParameterAction", "zero_temperature_order_parameter"]
+__all__ = [
+    "LayeredAction",
+    "MatrixAction",
+    "MonteCarlo",
+    "OutputsTerm",
+    "PatchTerm",
+    "ScalarAction",
+    "TwoParameterAction",
+    "zero_temperature_order_parameter",
+]

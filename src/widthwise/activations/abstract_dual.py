@@ -13,6 +13,7 @@ from widthwise.errors import InputError
 from widthwise.numerics.guarded import namespace
 
 Array = Any
+Partials = tuple[np.ndarray, np.ndarray, np.ndarray]  # ∂κ/∂cxx, ∂κ/∂cxy, ∂κ/∂cyy
 Side = Any  # per-row precomputation of one dual: opaque, but side[i:j] are its rows i … j−1
 
 
@@ -51,6 +52,10 @@ class AbstractDual(abc.ABC):
     @abc.abstractmethod
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         """κ elementwise, for the arrays of namespace `xp` (`numpy` or `jax.numpy`)."""
+
+    @abc.abstractmethod
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """∂κ/∂cxx, ∂κ/∂cxy and ∂κ/∂cyy elementwise, on NumPy arrays that broadcast; each has the full shape."""
 
     def mean(self, c: Any) -> Float[np.ndarray, "P"]:
         """m(c) = E[φ(h)], h ~ N(0, c).
@@ -98,3 +103,47 @@ class AbstractDual(abc.ABC):
         for rows in strips(cxy.shape[0]):
             cxy[rows] = self.formula(np, left[rows, None], cxy[rows], right[None, :])
         return cxy
+
+    def partials(self, cxx: Any, cxy: Any, cyy: Any) -> Partials:
+        """∂κ/∂cxx, ∂κ/∂cxy, ∂κ/∂cyy, elementwise, the three varied independently; the arguments broadcast.
+
+            ∂κ/∂cxy = E[φ'(h)φ'(h')],   ∂κ/∂cxx = ½ E[φ''(h)φ(h')]            [Price 1958, IRE Trans. Inf. Theory 4, 69]
+
+        On the diagonal of a kernel the three move together: `diagonal_slope`.
+
+        Args:
+            cxx, cxy, cyy: NumPy arrays.
+        """
+        arrays = np.broadcast_arrays(*(np.asarray(c, dtype=np.float64) for c in (cxx, cxy, cyy)))
+        xx, xy, yy = (np.atleast_2d(c) for c in arrays)
+        out = np.empty((3, *xy.shape))
+        for rows in strips(xy.shape[0]):
+            out[0, rows], out[1, rows], out[2, rows] = self.slope_formula(xx[rows], xy[rows], yy[rows])
+        shaped = out.reshape(3, *arrays[1].shape)
+        return shaped[0, ...], shaped[1, ...], shaped[2, ...]
+
+    def diagonal_slope(self, c: Any) -> Float[np.ndarray, "P"]:
+        """d/dc κ(c, c, c).
+
+        Args:
+            c: variances (P,), at least 0.
+        """
+        c = checked_variances(c)
+        return np.asarray(sum(self.slope_formula(c, c, c)))
+
+    def prepare_partials(self, c: Any) -> Side:
+        """What a row contributes to every tile of derivatives that it is in.
+
+        Args:
+            c: variances of the rows (P,), at least 0.
+        """
+        return checked_variances(c)
+
+    def partials_tile(self, cxy: Float[np.ndarray, "p q"], left: Side, right: Side) -> Partials:
+        """The three derivatives on one block of the matrix; `cxy` is left as it is.
+
+        Args:
+            cxy: covariances (p, q); small blocks, about 64 × 256, stay in cache.
+            left, right: rows of what `prepare_partials` returned.
+        """
+        return self.slope_formula(left[:, None], cxy, right[None, :])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.activations.abstract_dual import AbstractDual, Array, checked_variances, strips
+from widthwise.activations.abstract_dual import AbstractDual, Array, Partials, checked_variances, strips
 from widthwise.activations.phi import BUILTIN, Activation
 from widthwise.numerics import guarded
 
@@ -25,6 +25,14 @@ class Erf(AbstractDual):
 
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         return (2 / math.pi) * guarded.arcsin(xp, 2 * cxy / (xp.sqrt(1 + 2 * cxx) * xp.sqrt(1 + 2 * cyy)))
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """∂cxy = (4/π)/√Δ, ∂cxx = −(4/π) cxy/((1+2cxx) √Δ),  Δ = (1+2cxx)(1+2cyy) − 4cxy² ≥ 1 + 2cxx + 2cyy."""
+        A, B = 1 + 2 * cxx, 1 + 2 * cyy
+        Delta = 4 * np.maximum(cxx * cyy - cxy * cxy, 0.0) + (A + 2 * cyy)  # rounding at u = ±1
+        xy = (4 / math.pi) / np.sqrt(Delta)
+        along = -xy * cxy
+        return along / A, xy, along / B
 
     def prepare(self, c: Any) -> Float[np.ndarray, "P"]:
         return np.sqrt(2 / (1 + 2 * checked_variances(c)))
@@ -50,6 +58,10 @@ class Identity(AbstractDual):
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         return cxy + 0.0 * (cxx + cyy)
 
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        shape = np.broadcast_shapes(cxx.shape, cxy.shape, cyy.shape)
+        return np.zeros(shape), np.ones(shape), np.zeros(shape)
+
     def tile(self, cxy: Float[np.ndarray, "p q"], left: Any, right: Any) -> Float[np.ndarray, "p q"]:
         return cxy
 
@@ -62,6 +74,10 @@ class Quadratic(AbstractDual):
 
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         return cxx * cyy + 2 * cxy * cxy
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        zero = np.zeros(np.broadcast_shapes(cxx.shape, cxy.shape, cyy.shape))
+        return cyy + zero, 4 * cxy + zero, cxx + zero
 
     def mean(self, c: Any) -> Float[np.ndarray, "P"]:
         return checked_variances(c).copy()
@@ -79,6 +95,10 @@ class Sine(AbstractDual):
         large = 0.5 * (xp.exp(cxy - v) - xp.exp(-cxy - v))  # never overflows, as |cxy| ≤ v
         return xp.where(xp.abs(cxy) < 1.0, small, large)
 
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        half = -0.5 * self.formula(np, cxx, cxy, cyy)
+        return half, Cosine().formula(np, cxx, cxy, cyy), half
+
 
 @dataclass(frozen=True)
 class Cosine(AbstractDual):
@@ -89,6 +109,10 @@ class Cosine(AbstractDual):
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         v = 0.5 * (cxx + cyy)
         return 0.5 * (xp.exp(cxy - v) + xp.exp(-cxy - v))
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        half = -0.5 * self.formula(np, cxx, cxy, cyy)
+        return half, Sine().formula(np, cxx, cxy, cyy), half
 
     def mean(self, c: Any) -> Float[np.ndarray, "P"]:
         return np.exp(-0.5 * checked_variances(c))
@@ -113,6 +137,21 @@ class Gelu(AbstractDual):
         return cxy * (0.25 + angle / (2 * math.pi)) + (cxx * cyy * Delta + cxy * cxy) / (
             2 * math.pi * AB * xp.sqrt(Delta)
         )
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """By the chain rule, with G = (cxx cyy √Δ + cxy²/√Δ)/(2π (1+cxx)(1+cyy)) the second term of κ."""
+        a, b = 1 + cxx, 1 + cyy
+        AB, square = a * b, cxy * cxy
+        Delta = np.maximum(cxx * cyy - square, 0.0) + (a + cyy)
+        root = np.sqrt(Delta)
+        norm = 2 * math.pi * AB
+        G = (cxx * cyy * root + square / root) / norm
+        angle = np.arcsin(np.clip(cxy / np.sqrt(AB), -1.0, 1.0))
+        xy = 0.25 + angle / (2 * math.pi) + cxy / (2 * math.pi * root)
+        xy = xy + cxy * (2 - cxx * cyy + square / Delta) / (root * norm)
+        shared = (cxx * cyy - square / Delta) / (2 * root)
+        bend = square / (4 * math.pi * root)
+        return (cyy * root + b * shared) / norm - (G + bend) / a, xy, (cxx * root + a * shared) / norm - (G + bend) / b
 
     def mean(self, c: Any) -> Float[np.ndarray, "P"]:
         c = checked_variances(c)
@@ -145,6 +184,16 @@ class Rectified(AbstractDual):
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         absolute = _absolute_moment if xp is np else _jax_absolute_moment()
         return self._p**2 * cxy + self._q**2 * absolute(cxx, cxy, cyy)
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """∂cxy = p² + q² (2/π) arcsin u,   ∂cxx = (q²/π) √(cyy/cxx) √(1−u²)."""
+        sx, sy, u = _cosine(np, cxx, cxy, cyy)
+        tilt = (self._q**2 / math.pi) * np.sqrt((1 - u) * (1 + u))
+        xy = self._p**2 + (2 / math.pi) * self._q**2 * np.arcsin(u)
+        return guarded.divide(np, sy, sx) * tilt, xy, guarded.divide(np, sx, sy) * tilt
+
+    def diagonal_slope(self, c: Any) -> Float[np.ndarray, "P"]:
+        return np.full_like(checked_variances(c), self._p**2 + self._q**2)
 
     def mean(self, c: Any) -> Float[np.ndarray, "P"]:
         return self._q * np.sqrt(2 / math.pi * checked_variances(c))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.activations.abstract_dual import AbstractDual, Array, checked_variances, strips
+from widthwise.activations.abstract_dual import AbstractDual, Array, Partials, checked_variances, strips
 from widthwise.activations.callables import evaluate, parities
 from widthwise.activations.phi import Activation
 from widthwise.errors import InputError, NumericalError
@@ -221,6 +221,36 @@ class Hermite(AbstractDual):
 
     def tile(self, cxy: Float[np.ndarray, "p q"], left: HermiteSide, right: HermiteSide) -> Float[np.ndarray, "p q"]:
         return contract_tile(cxy, left, right)
+
+    def prepare_partials(self, c: Any) -> HermiteSide:
+        return self.prepare(c)
+
+    def partials_tile(self, cxy: Float[np.ndarray, "p q"], left: HermiteSide, right: HermiteSide) -> Partials:
+        from widthwise.activations.hermite_partials import series_partials  # which needs this module
+
+        return series_partials(cxy, left, right)
+
+    def diagonal_slope(self, c: Any) -> Float[np.ndarray, "P"]:
+        """½ d²/dh² averaged, by parts: E[(z² − 1) φ²]/(2c); φ'(0)² + φ(0)φ''(0) at c = 0 is not known: 0."""
+        c = checked_variances(c)
+        level, (z, weights) = self._level(c)[0], _rule(self._level(c)[0])
+        total = np.empty_like(c)
+        for start in range(0, c.size, _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            even, odd = self._parts(c[rows], level)
+            total[rows] = (even**2 + odd**2) @ (weights * (z * z - 1))
+        return np.asarray(divide(np, total, 2 * c))
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """By the derivatives of the expansion, pair by pair; a matrix goes by `partials_tile`."""
+        from widthwise.activations.hermite_partials import series_partials  # which needs this module
+
+        cxx, cxy, cyy = np.broadcast_arrays(cxx, cxy, cyy)
+        variances, where = np.unique(np.stack([cxx.ravel(), cyy.ravel()]), return_inverse=True)
+        side = self.prepare_partials(variances)
+        i, j = where.reshape(2, -1)
+        xx, xy, yy = series_partials(cxy.reshape(-1, 1), side, side, (i[:, None], j[:, None]))
+        return xx.reshape(cxy.shape), xy.reshape(cxy.shape), yy.reshape(cxy.shape)
 
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         """κ elementwise, NumPy only: JAX does not trace through a callable's coefficients (quadratures) yet."""

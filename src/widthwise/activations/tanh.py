@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.activations.abstract_dual import Array, strips
+from widthwise.activations.abstract_dual import Array, Partials, strips
 from widthwise.activations.hermite import Hermite, HermiteSide, contract_tile
+from widthwise.activations.hermite_partials import series_partials
 from widthwise.activations.phi import BUILTIN
 from widthwise.numerics import guarded
 from widthwise.numerics.quadrature import gauss_of_measure
@@ -61,6 +62,26 @@ class Tanh(Hermite):
 
     def formula(self, xp: Any, cxx: Array, cxy: Array, cyy: Array) -> Array:
         return _mixture_numpy(cxx, cxy, cyy) if xp is np else _mixture_jax(cxx, cxy, cyy)
+
+    def partials_tile(self, cxy: Float[np.ndarray, "p q"], left: HermiteSide, right: HermiteSide) -> Partials:
+        if max(left.bound.max(initial=0.0), right.bound.max(initial=0.0)) <= _HERMITE_BOUND:
+            return series_partials(cxy, left, right)
+        return self.slope_formula(left.c[:, None], cxy, right.c[None, :])
+
+    def slope_formula(self, cxx: np.ndarray, cxy: np.ndarray, cyy: np.ndarray) -> Partials:
+        """Term by term of the mixture: ∂cxy = (2/π) w/√Δ, ∂cxx = −½ cxy ∂cxy/(V²+cxx), Δ = (V²+cxx)(V'²+cyy) − cxy²."""
+        cxx, cxy, cyy = np.broadcast_arrays(cxx, cxy, cyy)
+        out = np.zeros((3, *cxy.shape))
+        spare = np.maximum(cxx * cyy - cxy * cxy, 0.0)
+        for (V1, w1), (V2, w2) in itertools.product(zip(*mixture()), repeat=2):
+            A, B = V1 * V1, V2 * V2
+            xy = (2 / math.pi) * w1 * w2 / np.sqrt(spare + A * B + A * cyy + B * cxx)
+            out[0] -= xy / (A + cxx)
+            out[1] += xy
+            out[2] -= xy / (B + cyy)
+        out[0] *= 0.5 * cxy
+        out[2] *= 0.5 * cxy
+        return out[0], out[1], out[2]
 
 
 def _term(xp: Any, V1: Array, V2: Array, weight: Array, cxx: Array, cxy: Array, cyy: Array) -> Array:

@@ -49,6 +49,12 @@ def cholesky_solve(R: Matrix, B: Float[np.ndarray, "P *n"]) -> Float[np.ndarray,
     return solution
 
 
+def half_solve(R: Matrix, B: Float[np.ndarray, "P n"]) -> Float[np.ndarray, "P n"]:
+    """R⁻ᵀB from the factor that `cholesky` returned: its columns' squared lengths are those of B in the norm of A⁻¹."""
+    solution, _ = lapack.dtrtrs(R.T, B, lower=1)
+    return solution
+
+
 def inverse_traces(R: Matrix) -> tuple[float, float]:
     """tr A⁻¹ and tr A⁻² from the Cholesky factor, which is overwritten.
 

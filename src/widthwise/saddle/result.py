@@ -30,13 +30,13 @@ class StationaryPoint:
         x: where (n,).
         value: the function there.
         residual: the largest absolute entry of the gradient there.
-        hessian: eigenvalues of the Hessian, ascending (n,).
+        hessian: eigenvalues of the Hessian, ascending (n,); of many variables the lowest and the largest only.
     """
 
     x: Float[np.ndarray, " n"]
     value: float
     residual: float
-    hessian: Float[np.ndarray, " n"]
+    hessian: Float[np.ndarray, " k"]
 
     @property
     def kind(self) -> str:

@@ -1,0 +1,217 @@
+"""Several hidden layers whose order parameters reshape the kernel: the effective action of (Q_1 … Q_L), one output.
+
+    S({Q_ℓ}) = Σ_ℓ (N_ℓ/N_L)(Q_ℓ − log Q_ℓ) + (1/N_L) [ log det(T I + K_R) + yᵀ (T I + K_R)⁻¹ y ]
+                                [Pacelli et al. 2023, arXiv 2209.04882; Baglioni et al. 2026, arXiv 2605.29684]
+
+on any closure K_R(Q_1 … Q_L). Everything works in u_ℓ = log Q_ℓ. Where one number multiplies the kernel, `ScalarAction`
+does the same on a spectrum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import blas, lapack
+
+from widthwise.actions.chain import ChainPrior
+from widthwise.errors import InputError, NumericalError
+from widthwise.kernels.closures import AbstractClosure
+from widthwise.numerics.lapack import cholesky, cholesky_solve
+from widthwise.saddle import Saddle, StationaryPoint, Status
+from widthwise.saddle.search import Search
+from widthwise.saddle.trust import minimise_few
+
+Layers = Float[np.ndarray, " L"]
+_WIDER = (1 / 64, 1 / 16, 1 / 4, 1.0)  # the continuation: N_ℓ is divided by these, one after the other
+_OTHER_STARTS = (0.0, -2.0, 1.0)  # log Q_ℓ, the same in every layer
+_INDEFINITE = 1e-10  # of the largest variance: eigenvalues of K_R down to minus this are rounding
+_LOST = 1e-3  # a rounding error in log Q that makes the minimum meaningless
+
+
+class DataTerm(NamedTuple):
+    """log det A + yᵀA⁻¹y at A = T I + K_R, its gradient in log Q_ℓ, and |A⁻¹y|² + tr A⁻¹: what an error of K moves."""
+
+    value: float
+    gradient: Layers
+    sensitivity: float
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredAction:
+    """S(Q_1 … Q_L) on a closure.
+
+    Args:
+        closure: K_R(Q) and its pull-back.
+        y: targets (P,).
+        widths: N_1 … N_L.
+        temperature: T.
+    """
+
+    closure: AbstractClosure
+    y: Float[np.ndarray, " P"]
+    widths: tuple[int, ...]
+    temperature: float
+
+    def __post_init__(self) -> None:
+        depth, P = self.closure.network.depth, len(self.closure.X)
+        if len(self.widths) != depth or len(self.y) != P:
+            raise InputError(
+                f"layered action: expected {depth} widths and {P} targets, got {len(self.widths)} and {len(self.y)}; "
+                "pass those of the closure's network and inputs."
+            )
+
+    @property
+    def _N(self) -> Layers:
+        return np.array(self.widths, dtype=float)
+
+    def value(self, u: Layers) -> float:
+        """S at u = log Q: one Cholesky factorisation; infinite where T I + K_R is not positive definite."""
+        Q = np.exp(u)
+        try:
+            R, a = self._solve(self.closure.training(Q))
+        except NumericalError:
+            return math.inf
+        return self._prior(u, Q)[0] + (_log_det(R) + float(self.y @ a)) / self.widths[-1]
+
+    def value_and_gradient(self, u: Layers) -> tuple[float, Layers]:
+        """S and ∂S/∂log Q_ℓ at u = log Q; infinite, with gradient 0, where T I + K_R is not positive definite.
+
+        Args:
+            u: log Q_1 … log Q_L.
+        """
+        return self._widened(u, 1.0)
+
+    def _widened(self, u: Layers, share: float) -> tuple[float, Layers]:
+        """S with every width divided by `share`: the data term multiplied by it."""
+        prior, slope = self._prior(u, np.exp(u))
+        data = self.data_term(u)
+        weight = share / self.widths[-1]
+        return prior + weight * data.value, slope + weight * data.gradient
+
+    def _prior(self, u: Layers, Q: Layers) -> tuple[float, Layers]:
+        ratio = self._N / self._N[-1]
+        return float((ratio * (Q - u)).sum()), ratio * (Q - 1.0)
+
+    def data_term(self, u: Layers) -> DataTerm:
+        """log det A + yᵀA⁻¹y and its gradient, without differentiating a factorisation.
+
+            d(log det A + yᵀA⁻¹y) = Σ_ab W_ab dK_R,ab,   W = A⁻¹ − a aᵀ,   a = A⁻¹y
+
+        W is what the closure pulls back through its layers; only a uses A⁻¹ to solve with, through the factor.
+        """
+        Q = np.exp(u)
+        K, pull_back = self.closure.forward(Q)
+        try:
+            R, a = self._solve(K)
+        except NumericalError:
+            return DataTerm(math.inf, np.zeros(len(Q)), math.inf)
+        value = _log_det(R) + float(self.y @ a)
+        inverse, _ = lapack.dpotri(R.T, lower=1, overwrite_c=1)
+        sensitivity = float(inverse.diagonal().sum() + a @ a)
+        W = blas.dsyr(-1.0, a, lower=1, a=inverse, overwrite_a=1).T
+        return DataTerm(value, Q * pull_back(W), sensitivity)
+
+    def _solve(self, K: Float[np.ndarray, "P P"]) -> tuple[np.ndarray, np.ndarray]:
+        """The Cholesky factor of A = T I + K, and A⁻¹y."""
+        A = K.copy()
+        A.reshape(-1)[:: len(A) + 1] += self.temperature
+        R = cholesky(A, "T I + K_R")
+        return R, cholesky_solve(R, self.y)
+
+    @cached_property
+    def saddle(self) -> Saddle:
+        """The lowest minimum of S in log Q, with every other stationary point found.
+
+        From infinite width by continuation in the width, and from other starts; each end polished by Newton steps and
+        judged by its Hessian; between two minima the point that parts them.
+
+        Status OUTSIDE_DOMAIN: no minimum has a positive semi-definite K_R (the linearised closure at small Q_ℓ); the
+        lowest minimum is then `best`, not to be predicted with.
+
+        Raises:
+            NumericalError: T I + K is not positive definite at infinite width.
+        """
+        if not math.isfinite(self.value(np.zeros(len(self.widths)))):
+            self._solve(self.closure.training(np.ones(len(self.widths))))  # says which minor, and what to do
+        search = Search(self.value_and_gradient)
+        search.descend(*self._continued(search))
+        for level in _OTHER_STARTS:
+            u = np.full(len(self.widths), level)
+            while not math.isfinite(self.value(u)):
+                u = 0.5 * u
+            search.descend(u, np.diag(self._N / self._N[-1]) * max(1.0, math.exp(level)))
+        search.between()
+        return self._chosen(search)
+
+    def _continued(self, search: Search) -> tuple[Layers, Float[np.ndarray, "L L"]]:
+        """Where the minimum at infinite width goes as the widths shrink, nearly; and the Hessian's approximation."""
+        u, H = np.zeros(len(self.widths)), np.diag(self._N / self._N[-1])
+        for share in _WIDER[:-1]:
+            end = minimise_few(lambda v: self._widened(v, share), u, H, tolerance=1e-2, steps=30)  # noqa: B023
+            u, H = end.x, end.hessian
+            search.evaluations += end.evaluations
+        return u, H
+
+    def _chosen(self, search: Search) -> Saddle:
+        points = tuple(sorted(search.points, key=lambda point: point.value))
+        minima = [point for point in points if point.kind == "minimum"]
+        inside = [point for point in minima if self.semi_definite(np.exp(point.x))]
+        if not minima:
+            degenerate = [point for point in points if point.kind == "degenerate"]
+            best = degenerate[0] if degenerate else search.ends[0]
+            status = Status.DEGENERATE if degenerate else Status.NOT_CONVERGED
+        elif not inside:
+            best, status = minima[0], Status.OUTSIDE_DOMAIN
+        else:
+            best = inside[0]
+            status = Status.ROUNDING if self._rounding(best) > _LOST else Status.CONVERGED
+        return Saddle(best, points, len(search.ends), search.agreeing(best), search.evaluations, status)
+
+    def semi_definite(self, Q: Layers) -> bool:
+        """Whether K_R(Q) is positive semi-definite: its eigenvalues at least −1e-10 of its largest variance."""
+        K = self.closure.training(Q).copy()
+        K.reshape(-1)[:: len(K) + 1] += _INDEFINITE * float(K.diagonal().max())
+        try:
+            cholesky(K, "K_R")
+        except NumericalError:
+            return False
+        return True
+
+    @property
+    def rounding(self) -> float:
+        """How far the kernel's own rounding errors may have moved log Q*: ε ‖K_R‖ (|a|² + tr A⁻¹)/(N_L S'')."""
+        return self._rounding(self.saddle.best)
+
+    def _rounding(self, best: StationaryPoint) -> float:
+        smallest = float(best.hessian[0])
+        if not smallest > 0.0:
+            return math.inf
+        norm = float(np.abs(self.closure.training(np.exp(best.x))).sum(axis=1).max())
+        change = np.finfo(float).eps * norm * self.data_term(best.x).sensitivity
+        return change / (float(self._N[-1]) * smallest)
+
+    @property
+    def layers(self) -> Layers:
+        """Q_1 … Q_L at the minimum."""
+        return np.exp(self.saddle.best.x)
+
+    def log_evidence_saddle(self) -> float:
+        """The Laplace approximation in log Q_1 … log Q_L of log ∫ p(Q) N(y; 0, T I + K_R(Q)) dQ, at the minimum."""
+        best, L, N = self.saddle.best, len(self.widths), float(self._N[-1])
+        gaussian = 0.5 * (L * math.log(4.0 * math.pi / N) - float(np.log(best.hessian).sum()))
+        constants = ChainPrior(self.widths).laplace_constant() - 0.5 * len(self.y) * math.log(2.0 * math.pi)
+        return constants - 0.5 * N * best.value + gaussian
+
+    def log_evidence_infinite(self) -> float:
+        """log N(y; 0, T I + K): infinite width."""
+        R, a = self._solve(self.closure.training(np.ones(len(self.widths))))
+        return -0.5 * (_log_det(R) + float(self.y @ a) + len(self.y) * math.log(2.0 * math.pi))
+
+
+def _log_det(R: Float[np.ndarray, "P P"]) -> float:
+    return 2.0 * float(np.log(R.diagonal()).sum())

@@ -1,0 +1,79 @@
+"""The stationary points of a function of a few variables that descents from several starts find, and those between."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.saddle.result import StationaryPoint
+from widthwise.saddle.trust import Descent, Function, hessian_of, minimise_few, polish
+from widthwise.saddle.vector import stationary_near
+
+_SAME = 1e-5  # points closer than this are one
+_FORGIVEN = 1e-6  # a slope that rounding keeps from the tolerance still counts, up to here
+
+
+class Search:
+    """Descents from several starts; each new end is polished once and judged by its Hessian.
+
+    Args:
+        function: x (n,) ↦ (value, gradient (n,)); an infinite value marks the outside of the domain.
+
+    Attributes:
+        points: the stationary points found, each once.
+        ends: where each start led.
+        evaluations: of the function.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.points: list[StationaryPoint] = []
+        self.ends: list[StationaryPoint] = []
+        self.evaluations = 0
+        self._hessian: Float[np.ndarray, "n n"] | None = None
+
+    def descend(self, start: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"]) -> None:
+        """Downhill from a start, with a first guess of the Hessian: used until a minimum's own is known."""
+        guess = hessian if self._hessian is None else self._hessian
+        end = minimise_few(self.function, start, guess)
+        self.evaluations += end.evaluations
+        for point in self.points:
+            if _near(point, end):
+                self.ends.append(point)
+                return
+        point, exact, used = polish(self.function, end)
+        if point.kind == "minimum":
+            self._hessian = exact
+        self.evaluations += used
+        self.ends.append(point)
+        self._keep(point)
+
+    def between(self) -> None:
+        """From the middle of any two minima to the stationary point that parts them."""
+        minima = [point for point in self.points if point.kind == "minimum"]
+
+        def jet(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            self.evaluations += 1 + 2 * len(x)
+            value, gradient = self.function(x)
+            return value, gradient, hessian_of(self.function, x)
+
+        for left, right in itertools.pairwise(minima):
+            middle = 0.5 * (left.x + right.x)
+            for point in stationary_near(jet, [middle], tolerance=1e-9).points:
+                self._keep(point)
+
+    def agreeing(self, best: StationaryPoint) -> int:
+        """How many starts led to this point."""
+        return sum(_near(best, end) for end in self.ends)
+
+    def _keep(self, point: StationaryPoint) -> None:
+        known = any(_near(other, point) for other in self.points)
+        scale = max(1.0, float(np.abs(point.hessian).max()))
+        if not known and point.residual <= _FORGIVEN * scale:
+            self.points.append(point)
+
+
+def _near(a: StationaryPoint | Descent, b: StationaryPoint | Descent) -> bool:
+    return float(np.abs(a.x - b.x).max()) <= _SAME * max(1.0, float(np.abs(a.x).max()))
