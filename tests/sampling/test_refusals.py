@@ -66,7 +66,7 @@ def test_key(key):
 def test_networks_without_weights():
     with pytest.raises(ww.InputError, match="nothing to sample"):
         ww.sample(ww.PrecomputedKernel((3,)), X, Y, temperature=0.1)
-    with pytest.raises(ww.InputError, match="expected FullyConnected, got str"):
+    with pytest.raises(ww.InputError, match="expected FullyConnected or Convolutional, got str"):
         ww.sample("network", X, Y, temperature=0.1)
 
 

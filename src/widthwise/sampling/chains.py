@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.errors import InputError
-from widthwise.networks import FullyConnected
+from widthwise.networks import Convolutional
+from widthwise.sampling.patches import Network
 from widthwise.sampling.progress import Progress
 from widthwise.sampling.samplers import AbstractHMC
 
@@ -44,13 +45,13 @@ def random_key(key: Any) -> Any:
     raise InputError(f"key: expected a whole number of zero or more, or one JAX random key, got {key!r}; pass e.g. 0.")
 
 
-def _model(network: FullyConnected, sampler: AbstractHMC, T: float, inputs: np.ndarray, y: np.ndarray) -> tuple:
+def _model(network: Network, sampler: AbstractHMC, T: float, inputs: np.ndarray, y: np.ndarray) -> tuple:
     """The static shape and the numbers of a run, as JAX sees them."""
     import jax.numpy as jnp
 
     from widthwise.sampling.model import Data, Model
 
-    lam, biases, N = np.ravel(network.weight_precisions), network.bias_variances, network.widths
+    lam, biases, N = network.precisions, network.bias_variances, network.widths
     model = Model(
         inputs=inputs.shape[1],
         widths=N,
@@ -58,6 +59,8 @@ def _model(network: FullyConnected, sampler: AbstractHMC, T: float, inputs: np.n
         phi=network.phi,
         biased=tuple(variance > 0 for variance in biases[1:]),
         collapsed=sampler.collapsed,
+        patches=len(inputs) // len(y),
+        pooled=isinstance(network, Convolutional) and network.readout == "average",
     )
     scales = [1.0 / math.sqrt(precision * width) for precision, width in zip(lam[1:-1], N[:-1])]
     data = Data(
@@ -66,13 +69,13 @@ def _model(network: FullyConnected, sampler: AbstractHMC, T: float, inputs: np.n
         temperature=jnp.asarray(T, dtype=float),
         scales=jnp.asarray(scales, dtype=float),
         bias_scales=jnp.asarray(np.sqrt(np.asarray(biases[1:], dtype=float))),
-        readout=jnp.asarray(lam[-1] * N[-1], dtype=float),
+        readout=jnp.asarray(lam[-1] * model.features, dtype=float),
     )
     return model, data
 
 
 def run(
-    network: FullyConnected,
+    network: Network,
     sampler: AbstractHMC,
     T: float,
     inputs: np.ndarray,
@@ -158,7 +161,7 @@ def run(
 
 
 def predict(
-    network: FullyConnected,
+    network: Network,
     sampler: AbstractHMC,
     T: float,
     training: tuple[np.ndarray, np.ndarray],

@@ -49,6 +49,19 @@ def matrix(name: str, values: Any, columns: int | None = None) -> Float[np.ndarr
     return array
 
 
+def images(name: str, values: Any, shape: tuple[int, ...] | None = None) -> Float[np.ndarray, "n H W *C"]:
+    """Images: (n, H, W) or (n, H, W, C) finite numbers, at least one pixel."""
+    array = _array(name, values, "(n, H, W) or (n, H, W, C)")
+    if array.ndim not in (3, 4) or 0 in array.shape:
+        raise InputError(
+            f"{name}: expected shape (n, H, W) or (n, H, W, C) with n, H, W, C ≥ 1, got {array.shape}; "
+            "one image per example, flat ones as X.reshape(-1, H, W)."
+        )
+    if shape is not None and array.shape[1:] != shape:
+        raise InputError(f"{name}: expected images {shape}, as in X, got {array.shape[1:]}; give both the same.")
+    return array
+
+
 def targets(name: str, values: Any, rows: int, dimensions: int | None = None) -> Float[np.ndarray, "..."]:
     """Targets: (rows,) or (rows, D) finite numbers."""
     array = _array(name, values, f"({rows},) or ({rows}, D)")

@@ -12,7 +12,7 @@ from scipy.linalg import qr
 
 @dataclass(frozen=True)
 class Frame:
-    """Orthonormal coordinates of the training inputs' span, biases included as one more input.
+    """Orthonormal coordinates of the training inputs' span (of all their patches'), biases included as one more input.
 
         x̃ = (x/√(λ_0 N_0), σ_b),   h^1 = z x̃,  z ~ N(0, 1):   only z's projection on span{x̃_μ} meets the data
 

@@ -1,6 +1,9 @@
 """The network as its sampler sees it: one flat vector of standardised weights, each N(0, 1) under the prior.
 
 h^1 = C z^1ᵀ (+ what is outside the training inputs' span),   h^{ℓ+1} = φ(h^ℓ) z^{ℓ+1}ᵀ/√(λ_ℓ N_ℓ) + σ_b z_b^{ℓ+1}
+
+C has a row for each input, or one for each of its n patches: the same z^1 sees them all. The readout then sees the
+features of an image's patches side by side (N_L n of them) or averaged (N_L).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from widthwise.sampling.marginal import log_evidence, predictive, readout
 class Data(NamedTuple):
     """The numbers of a run: everything that may change without compiling anew."""
 
-    inputs: Float[Array, "P r"]
+    inputs: Float[Array, "rows r"]
     y: Float[Array, "P D"]
     temperature: Float[Array, ""]
     scales: Float[Array, " M"]
@@ -32,8 +35,8 @@ class Data(NamedTuple):
 class Points(NamedTuple):
     """Points to predict: coordinates in the training inputs' span, and the root of what sticks out of it."""
 
-    inputs: Float[Array, "n r"]
-    outside: Float[Array, "n m"]
+    inputs: Float[Array, "rows r"]
+    outside: Float[Array, "rows m"]
 
 
 class Predicted(NamedTuple):
@@ -54,6 +57,8 @@ class Model:
         phi: the activation.
         biased: whether the hidden layers 2 … L have biases.
         collapsed: whether the readout is integrated out.
+        patches: n, the rows that one input has (1: the whole input is one).
+        pooled: whether the readout sees the patches' average.
     """
 
     inputs: int
@@ -62,13 +67,20 @@ class Model:
     phi: Activation
     biased: tuple[bool, ...]
     collapsed: bool
+    patches: int = 1
+    pooled: bool = False
+
+    @property
+    def features(self) -> int:
+        """F, how many features of an input the readout sees, for each output."""
+        return self.widths[-1] * (1 if self.pooled else self.patches)
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Shape of each layer's weights; a layer's biases are its last column, the readout (if sampled) comes last."""
         hidden = zip(self.widths[1:], self.widths[:-1], self.biased)
         layers = [(self.widths[0], self.inputs), *((N, M + biased) for N, M, biased in hidden)]
-        return tuple(layers if self.collapsed else [*layers, (self.outputs, self.widths[-1])])
+        return tuple(layers if self.collapsed else [*layers, (self.outputs, self.features)])
 
     @property
     def dimension(self) -> int:
@@ -84,8 +96,8 @@ class Model:
             start += size
         return parts
 
-    def _features(self, layers: list[Array], h: Float[Array, "n N1"], data: Data) -> Float[Array, "n NL"]:
-        """φ(h^L) from h^1."""
+    def _features(self, layers: list[Array], h: Float[Array, "rows N1"], data: Data) -> Float[Array, "n F"]:
+        """What the readout sees, φ(h^L), from h^1."""
         features = self.phi(h)
         for index, biased in enumerate(self.biased):
             W = layers[index + 1]
@@ -93,7 +105,9 @@ class Model:
             if biased:
                 h = h + data.bias_scales[index] * W[:, -1]
             features = self.phi(h)
-        return features
+        if self.pooled:
+            return features.reshape(-1, self.patches, self.widths[-1]).mean(axis=1)
+        return features.reshape(-1, self.features)
 
     def log_likelihood(self, z: Float[Array, " dimension"], data: Data) -> Float[Array, ""]:
         """log p(y | z): Gaussian of variance T about the network's output, the readout integrated if collapsed."""

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from widthwise.errors import InputError, NumericalError
-from widthwise.networks import FullyConnected, PrecomputedKernel
+from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
 from widthwise.sampling import checks
 from widthwise.sampling.chains import float64, random_key, run
 from widthwise.sampling.coordinates import Frame
+from widthwise.sampling.patches import Network, inputs, rows, seen
 from widthwise.sampling.progress import Progress, reporter
 from widthwise.sampling.samplers import AbstractHMC, CollapsedHMC
 from widthwise.sampling.samples import Samples
 
 
 def sample(
-    network: FullyConnected,
+    network: Network,
     X: Any,
     y: Any,
     X_test: Any = None,
@@ -34,13 +35,13 @@ def sample(
 
         p(θ|D) ∝ exp( −Σ_μ |y_μ − f(x_μ)|²/2T ) × prior          [Pacelli et al. 2023, arXiv 2209.04882]
 
-    Assumes: Gaussian priors as in `FullyConnected`; nothing of the theory, no kernel and no large width.
+    Assumes: the Gaussian priors of `FullyConnected` or `Convolutional`; no theory, no kernel, no large width.
 
     Args:
         network: to sample.
-        X: training inputs (P, N0).
+        X: training inputs (P, N0); for a convolutional network images (P, H, W) or (P, H, W, C).
         y: training targets (P,) or (P, D).
-        X_test: test inputs (n, N0).
+        X_test: test inputs (n, …), each of the shape of a training input.
         y_test: test targets (n,) or (n, D), for the generalisation error.
         temperature: T > 0.
         sampler: `CollapsedHMC` (default) or `HMC`, with its settings.
@@ -61,11 +62,12 @@ def sample(
     if not isinstance(sampler, AbstractHMC):
         raise InputError(f"sampler: expected CollapsedHMC(...) or HMC(...), got {sampler!r}; pass one of them.")
     T = checks.positive("temperature", temperature)
-    X = checks.matrix("X", X)
+    X = inputs("X", X, network)
     targets = checks.targets("y", y, len(X))
     if X_test is None and y_test is not None:
         raise InputError("X_test: expected inputs for y_test, got None; pass both.")
-    tests = np.empty((0, X.shape[1])) if X_test is None else checks.matrix("X_test", X_test, columns=X.shape[1])
+    shape = X.shape[1:]
+    tests = np.empty((0, *shape)) if X_test is None else inputs("X_test", X_test, network, shape)
     test_targets = None if y_test is None else checks.targets("y_test", y_test, len(tests), targets.ndim)
     y2 = targets.reshape(len(X), -1)
     y2_test = None if test_targets is None else test_targets.reshape(len(tests), -1)
@@ -76,18 +78,20 @@ def sample(
     for package in ("blackjax", "arviz"):
         checks.extra(package)
 
-    frame = Frame.of(X, float(np.ravel(network.weight_precisions)[0]), network.bias_variances[0])
-    inside, outside = frame.inside(tests), frame.outside(tests)
-    _check_memory(network, sampler, len(X), y2.shape[1], inside, outside)
+    _check_memory(network, sampler, (len(X), len(tests), y2.shape[1]), shape)
+    X_rows, test_rows = rows(network, X), rows(network, tests)
+    frame = Frame.of(X_rows, network.precisions[0], network.bias_variances[0])
+    coordinates = frame.inside(X_rows)
+    points = frame.inside(test_rows), frame.outside(test_rows)
     with float64(), reporter(progress) as report:
         seed = random_key(key)
-        draws = run(network, sampler, T, frame.inside(X), y2, (inside, outside), seed, report)
+        draws = run(network, sampler, T, coordinates, y2, points, seed, report)
     samples = Samples(
         network=network,
         temperature=T,
         sampler=sampler,
         frame=frame,
-        inputs=frame.inside(X),
+        inputs=coordinates,
         X_test=tests,
         y=y2,
         y_test=y2_test,
@@ -112,12 +116,13 @@ def sample(
 def _check_network(network: Any) -> None:
     if isinstance(network, PrecomputedKernel):
         raise InputError(
-            "network: expected FullyConnected, got PrecomputedKernel, whose weights are not known; "
+            "network: expected FullyConnected or Convolutional, got PrecomputedKernel, whose weights are not known; "
             "there is nothing to sample: describe the network by its widths and activation."
         )
-    if not isinstance(network, FullyConnected):
+    if not isinstance(network, FullyConnected | Convolutional):
         raise InputError(
-            f"network: expected FullyConnected, got {type(network).__name__}; pass ww.FullyConnected(...)."
+            f"network: expected FullyConnected or Convolutional, got {type(network).__name__}; "
+            "pass ww.FullyConnected(...)."
         )
     import jax
 
@@ -137,15 +142,16 @@ def _check_network(network: Any) -> None:
         )
 
 
-def _check_memory(
-    network: FullyConnected, sampler: AbstractHMC, P: int, D: int, inside: np.ndarray, outside: np.ndarray
-) -> None:
-    """Refuse a run whose draws and working arrays would not fit in `sampler.memory`."""
-    n, widest, draws = len(inside), max(network.widths), sampler.chains * sampler.draws
+def _check_memory(network: Network, sampler: AbstractHMC, counts: tuple[int, int, int], shape: tuple[int, ...]) -> None:
+    """Refuse a run whose draws and working arrays would not fit in `sampler.memory`: counts are (P, n, D)."""
+    (P, n, D), (patches, size) = counts, seen(network, shape)
+    widest, draws = max(network.widths) * patches, sampler.chains * sampler.draws
+    factorised = min(P, network.widths[-1] * patches)
+    rank, outside = min(P * patches, size + 1), min(n * patches, size + 1)
     kept = 2 * draws * (P * D + n * (D + 1) + 6)
-    working = sampler.chains * (6 * P * widest + 3 * min(P, network.widths[-1]) ** 2)
-    tests = n * (3 * widest + outside.shape[1] + inside.shape[1] + min(P, network.widths[-1]))
-    need = 8 * (kept + working + tests) / 2**30
+    working = sampler.chains * (6 * P * widest + 3 * factorised**2)
+    tests = n * (3 * widest + factorised + patches * (3 * size + rank + outside))
+    need = 8 * (kept + working + tests + 3 * P * patches * (size + 1)) / 2**30
     if need > sampler.memory:
         raise InputError(
             f"memory: expected a run of at most {sampler.memory:g} GiB, got an estimate of {need:.3g} GiB; "

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from scipy.special import ndtr
 
 from widthwise.errors import InputError
-from widthwise.networks import FullyConnected
 from widthwise.sampling import checks
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error, standard_error
+from widthwise.sampling.patches import Network, inputs, rows
 from widthwise.sampling.samplers import AbstractHMC
 
 RHAT = 1.05
@@ -70,8 +70,8 @@ class Samples:
 
     Attributes:
         network, temperature, sampler, key: what was asked for.
-        frame, inputs: the first layer's coordinates, and the training inputs in them ("P r").
-        X_test: test inputs as they came ("n N0"; n = 0 without).
+        frame, inputs: the first layer's coordinates, and the training inputs in them ("P r"), or all their patches.
+        X_test: test inputs as they came ("n N0", "n H W" or "n H W C"; n = 0 without).
         y, y_test: targets ("P D", "n D"; None without).
         scalar: whether y came as (P,).
         train_mean: f on the training points given each draw's sampled weights ("C S P D").
@@ -82,13 +82,13 @@ class Samples:
         step_size, seconds: of the run.
     """
 
-    network: FullyConnected
+    network: Network
     temperature: float
     sampler: AbstractHMC
     key: tuple[int, ...]
     frame: Frame
-    inputs: Float[np.ndarray, "P r"]
-    X_test: Float[np.ndarray, "n N0"]
+    inputs: Float[np.ndarray, "rows r"]
+    X_test: Float[np.ndarray, "n *shape"]
     y: Float[np.ndarray, "P D"]
     y_test: Float[np.ndarray, "n D"] | None
     scalar: bool
@@ -172,18 +172,18 @@ class Samples:
         Weights that the training inputs never touch are drawn from the prior, one draw for all rows of X together.
 
         Args:
-            X: inputs (n, N0).
+            X: inputs (n, N0), or images of the training images' shape.
             key: seed of the draws outside the training inputs' span.
 
         Returns:
             mean and variance of f, (n,) or (n, D), each with its standard error.
 
         Raises:
-            InputError: X of another width than the training inputs, not finite, or not a matrix.
+            InputError: X of another shape than the training inputs, or not finite.
         """
         from widthwise.sampling.chains import predict
 
-        X = checks.matrix("X", X, columns=self.frame.basis.shape[0] - 1)
+        X = rows(self.network, inputs("X", X, self.network, self.X_test.shape[1:]))
         points = self.frame.inside(X), self.frame.outside(X)
         training = self.inputs, self.y
         draws = predict(self.network, self.sampler, self.temperature, training, points, self.weights, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from widthwise.activations.phi import BUILTIN, leaky_relu
 from widthwise.errors import InputError
 from widthwise.files import whole
-from widthwise.networks import FullyConnected
+from widthwise.networks import Convolutional, FullyConnected
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.samplers import HMC, AbstractHMC, CollapsedHMC
 from widthwise.sampling.samples import Samples
@@ -35,6 +35,7 @@ ARRAYS = (
     "weights",
 )
 SAMPLERS: dict[str, type[AbstractHMC]] = {sampler.name: sampler for sampler in (CollapsedHMC, HMC)}
+NETWORKS: dict[str, type[FullyConnected | Convolutional]] = {n.__name__: n for n in (FullyConnected, Convolutional)}
 
 
 def save(samples: Samples, path: Any) -> None:
@@ -44,12 +45,8 @@ def save(samples: Samples, path: Any) -> None:
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "network": {
-            "widths": network.widths,
-            "weight_precisions": network.weight_precisions,
-            "bias_variance": network.bias_variance,
-            "closure": network.closure,
-        },
+        "architecture": type(network).__name__,
+        "network": {f.name: getattr(network, f.name) for f in fields(network) if f.init and f.name != "activation"},
         "activation": {"name": phi.name, "slope": phi.slope, "named": named},
         "temperature": samples.temperature,
         "sampler": {"name": samples.sampler.name, "settings": asdict(samples.sampler)},
@@ -104,17 +101,10 @@ def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Sample
             f"load: {path} was sampled with an activation of your own, {phi['name']!r}, which a file cannot hold; "
             "pass it as load(path, activation=...)."
         )
-    shape = header["network"]
+    # the first files had one architecture and did not name it
+    architecture = NETWORKS[header.get("architecture", FullyConnected.__name__)]
     return Samples(
-        network=FullyConnected(
-            widths=tuple(shape["widths"]),
-            activation=function,
-            weight_precisions=tuple(shape["weight_precisions"]),
-            bias_variance=shape["bias_variance"]
-            if isinstance(shape["bias_variance"], float)
-            else tuple(shape["bias_variance"]),
-            closure=shape["closure"],
-        ),
+        network=architecture(activation=function, **header["network"]),
         temperature=header["temperature"],
         sampler=SAMPLERS[header["sampler"]["name"]](**header["sampler"]["settings"]),
         key=tuple(header["key"]),
