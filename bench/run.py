@@ -1,4 +1,5 @@
-"""`make bench`: the engine against LAPACK called directly, and against deepbays where it can be installed.
+"""`make bench`: the engine against LAPACK called directly, every architecture end to end, and against deepbays
+where it can be installed.
 
 CPU seconds of one thread, interleaved, medians. "Limit" is this package's kernel build and one in-place Cholesky
 factorisation. Run with OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
@@ -9,18 +10,17 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
+import peers
+import scale
 import scipy
 import scipy.linalg
 from problems import synthetic
 from scipy.linalg import blas, lapack
+from timing import interleaved
 
 import widthwise as ww
 from widthwise.actions import ScalarAction
@@ -28,17 +28,6 @@ from widthwise.kernels import training_kernel
 from widthwise.numerics.lapack import gram
 
 T = 0.01
-
-
-def interleaved(repeats: int, *tasks: Callable[[], object]) -> list[float]:
-    """Median CPU seconds of each task, run in turn."""
-    times: list[list[float]] = [[] for _ in tasks]
-    for _ in range(repeats):
-        for slot, task in zip(times, tasks):
-            start = time.process_time()
-            task()
-            slot.append(time.process_time() - start)
-    return [statistics.median(slot) for slot in times]
 
 
 def fit(sizes: list[int]) -> list[str]:
@@ -74,8 +63,8 @@ def exact_Q(posterior, Q: float) -> float:
     """One more Newton step on a fresh exact factorisation at Q: its error is the square of ours."""
     from widthwise.numerics.spectra import FactoredSpectrum
 
-    K = training_kernel(posterior.network, posterior.engine.X).K
-    action = ScalarAction(FactoredSpectrum(K, posterior.engine.y), posterior.network.widths[0], posterior.temperature)
+    K = training_kernel(posterior.network, posterior.law.source.X).K
+    action = ScalarAction(FactoredSpectrum(K, posterior.targets), posterior.network.widths[0], posterior.temperature)
     jet = action.jet(np.log(Q))
     return float(np.exp(np.log(Q) - jet.slope / jet.curvature))
 
@@ -142,45 +131,23 @@ def sweep() -> list[str]:
     return rows
 
 
-def deepbays() -> list[str]:
-    """Target 7, one hidden layer: kernel, order parameter, test error, end to end."""
-    for name in ("cupy", "cupy.cuda", "torchvision", "torchvision.datasets", "torchvision.transforms"):
-        sys.modules.setdefault(name, mock.MagicMock())  # deepbays imports them, undeclared; this model uses neither
-    try:
-        import torch
-        from deepbays.rkgp.theory_1HL_FC_single_output import FC_1HL
+def layered() -> list[str]:
+    """Target 4: value and gradient of a deep action in log Q_1, log Q_2, against its value."""
+    from widthwise.actions.layered import LayeredAction
+    from widthwise.kernels.closures import Linearised, Nested
 
-        torch.set_num_threads(1)
-    except ImportError as fault:
-        return [f"Not measured: deepbays could not be imported ({fault}).", "", _HOW_TO_DEEPBAYS]
-    from importlib.metadata import version
-
-    rows = [f"deepbays {version('deepbays')} from the package index.", ""]
-    rows += ["| P | deepbays, s | widthwise, s | times faster | ε_g, both |", "|---|---|---|---|---|"]
-    for P in (500, 1000, 2000):
-        X, y, X_test, y_test = synthetic(P, 200)
-
-        def theirs(X=X, y=y, X_test=X_test, y_test=y_test, P=P):
-            network = FC_1HL(P, T, act="erf")
-            network.preprocess(X, y)
-            network.optimize()
-            network.predict(X_test)
-            return network.averageLoss(y_test)[0]
-
-        def ours(X=X, y=y, X_test=X_test, y_test=y_test, P=P):
-            return ww.infer(ww.FullyConnected([P], "erf"), X, y, temperature=T).score(X_test, y_test).total
-
-        results = theirs(), ours()
-        a, b = interleaved(3 if P <= 1000 else 1, theirs, ours)
-        rows.append(f"| {P} | {a:.2f} | {b:.3f} | **{a / b:.0f}** | {results[0]:.6f}, {results[1]:.6f} |")
-        print(rows[-1], flush=True)
-    return [*rows, "", _HOW_TO_DEEPBAYS]
-
-
-_HOW_TO_DEEPBAYS = (
-    "To measure it: `.venv/bin/pip install torch==2.13.0 && .venv/bin/pip install --no-deps deepbays`, then "
-    "`make bench`; the benchmark puts empty stand-ins for the `cupy` and `torchvision` that deepbays imports."
-)
+    rows = ["| closure | φ | P | value, s | value + gradient, s | ratio |", "|---|---|---|---|---|---|"]
+    P, u = 1500, np.array([-0.3, 0.2])
+    X, y, *_ = synthetic(P)
+    for closure in (Nested, Linearised):
+        for activation in ("erf", "relu"):
+            network = ww.FullyConnected([P, P], activation)
+            action = LayeredAction(closure(network, X), y, network.widths, T)
+            action.value(u)  # what the closure keeps is made once
+            a, b = interleaved(7, lambda: action.value(u), lambda: action.value_and_gradient(u))  # noqa: B023
+            rows.append(f"| {closure.__name__} | {activation} | {P} | {a:.3f} | {b:.3f} | **{b / a:.2f}** |")
+            print(rows[-1], flush=True)
+    return rows
 
 
 def main() -> None:
@@ -195,7 +162,9 @@ def main() -> None:
         ("One fit: kernel, saddle, dual vector, training error", fit([int(P) for P in arguments.sizes.split(",")])),
         ("Building the kernel, N0 = 784", kernel()),
         ("A sweep of 1000 points (N, T, λ_1) with 1000 test points", sweep()),
-        ("deepbays, one hidden layer, erf, T = 0.01, end to end", deepbays()),
+        ("Two layers, nested and linearised: value and gradient of the action", layered()),
+        ("Architectures, end to end: order parameters, training error, 1000 test points", scale.table()),
+        ("deepbays, erf, T = 0.01, end to end with 200 test points", peers.table()),
     ]
     machine = (
         f"{platform.machine()}, NumPy {np.__version__}, SciPy {scipy.__version__}, Python {platform.python_version()}"

@@ -86,6 +86,40 @@ def test_infinite_width_is_scikit_learn_s_gaussian_process(call, here):
     assert expected["variance"] == pytest.approx(np.mean(deviation**2), rel=1e-6)
 
 
+ARCHITECTURES = {
+    "three classes": (["--classes", "0,1,2"], {}),
+    "nested": (["--width", "30,20", "--closure", "nested"], {"widths": (30, 20), "closure": "nested"}),
+    "biases at depth": (["--depth", "2", "--bias-variance", "0.2"], {"widths": (40, 40), "bias_variance": 0.2}),
+    "average": (["--conv", "12,4x2", "--stride", "2", "--readout", "average"], None),
+    "patches": (["--conv", "12,4", "--padding", "same", "--approximation", "saddle"], None),
+}
+
+
+@pytest.mark.parametrize("case", ARCHITECTURES)
+def test_every_architecture_has_its_options(case, call, here):
+    options, described = ARCHITECTURES[case]
+    status, out, err = call("predict", *SMALL, "--temperature", 0.1, *options, "--json", "p.json", "--figure", "p.png")
+    assert (status, err) == (0, "")
+    classes = (0, 1, 2) if case == "three classes" else (0, 1)
+    images = described is None
+    data = ww.load_data("digits", classes=classes, train_size=30, test_size=20, flatten=not images)
+    if case == "average":
+        network = ww.Convolutional(12, (4, 2), stride=2, readout="average")
+    elif case == "patches":
+        network = ww.Convolutional(12, 4, padding="same")
+    else:
+        network = ww.FullyConnected(**({"widths": (40,)} | described))
+    X, y, X_test, y_test = data
+    posterior = ww.infer(network, X, y, temperature=0.1, approximation="saddle")
+    record = strict(here / "p.json")
+    assert record["generalisation_error"]["total"] == pytest.approx(posterior.score(X_test, y_test).total, rel=1e-6)
+    assert record["accuracy"] == posterior.score(X_test, y_test).accuracy
+    np.testing.assert_allclose(record["order_parameters"]["Q"], posterior.order_parameters["Q"], rtol=1e-5, atol=1e-7)
+    wide = ww.infer(network, X, y, temperature=0.1, approximation="infinite")
+    assert record["infinite_width"]["training_error"]["total"] == pytest.approx(wide.training_error.total, rel=1e-6)
+    assert (here / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_bare_predict_is_sensible(call, here):
     status, out, err = call("predict", "--json", "p.json")
     assert (status, err) == (0, "")
@@ -181,10 +215,18 @@ BAD = {
     "worded width": (["predict", "--width", "wide"], "--width"),
     "huge width": (["predict", "--width", "9" * 400], "expected"),
     "depth zero": (["predict", "--depth", "0"], "--depth"),
-    "depth with biases": (
-        ["predict", "--depth", "2", "--bias-variance", "0.1"],
-        "expected 0 for several hidden layers",
+    "integrated, nested": (
+        ["predict", "--depth", "2", "--closure", "nested", "--approximation", "integrated"],
+        'expected "saddle" or "infinite"',
     ),
+    "closure": (["predict", "--closure", "nestd"], "did you mean 'nested'"),
+    "conv without a patch": (["predict", "--conv", "16"], "expected CHANNELS,PATCH"),
+    "conv of words": (["predict", "--conv", "many,4"], "--conv"),
+    "patch too large": (["predict", "--conv", "16,9"], "at most the image's 8x8"),
+    "padding without conv": (["predict", "--padding", "same"], "with --conv only"),
+    "stride without conv": (["predict", "--stride", "2"], "with --conv only"),
+    "conv of depth two": (["predict", "--conv", "16,4", "--depth", "2"], "one convolutional layer"),
+    "conv on rows": (["predict", "good.npz", "--conv", "16,2"], "(examples, height, width)"),
     "depth against widths": (["predict", "--width", "20,30", "--depth", "3"], "--depth"),
     "activation": (["predict", "--activation", "relo"], "did you mean 'relu'"),
     "temperature zero": (["predict", "--temperature", "0"], "temperature"),
@@ -197,7 +239,6 @@ BAD = {
     "precision word": (["predict", "--weight-precisions", "a"], "--weight-precisions"),
     "bias": (["predict", "--bias-variance", "-1"], "bias_variance"),
     "approximation": (["predict", "--approximation", "sadle"], "did you mean 'saddle'"),
-    "ten classes": (["predict", "--classes", "0,1,2"], "expected"),
     "json folder": (["predict", "--json", "no/such/p.json"], "--json"),
     "json is a folder": (["predict", "--json", "."], "--json"),
     "figure folder": (["predict", "--figure", "no/such/p.png"], "--figure"),

@@ -20,6 +20,7 @@ _PUBLIC = {
     "infer": "widthwise.posterior",
     "load": "widthwise.posterior",
     "scan": "widthwise.posterior",
+    "MonteCarlo": "widthwise.actions",
     "sample": "widthwise.sampling",
     "CollapsedHMC": "widthwise.sampling",
     "HMC": "widthwise.sampling",

@@ -184,18 +184,11 @@ def test_a_deep_network_at_infinite_width_is_the_nngp_of_its_recursion(rng):
     mean = K2[P:, :P] @ np.linalg.solve(K2[:P, :P] + T * np.eye(P), y)
     for posterior in (direct, prepared):
         np.testing.assert_allclose(posterior.predict(X_test).mean, mean, rtol=1e-8)
+    relu = ww.FullyConnected([3, 3], "relu")
     for call, message in (
-        (lambda: ww.infer(deep, X, y, temperature=T), "expected 0 for several hidden layers"),
-        (lambda: ww.infer(ww.prepare(deep, X), y, temperature=T), "expected 0 for several hidden layers"),
         (lambda: ww.scan(ww.prepare(deep, X), y, temperature=T), "one hidden layer"),
-        (
-            lambda: ww.infer(ww.FullyConnected([3, 3], "erf", closure="nested"), X, y, temperature=T),
-            "not covered yet",
-        ),
-        (
-            lambda: ww.infer(ww.FullyConnected([3, 3], "relu"), X, y, temperature=T, approximation="two-parameter"),
-            "one hidden layer",
-        ),
+        (lambda: ww.infer(relu, X, y, temperature=T, approximation="two-parameter"), "one fully connected layer"),
+        (lambda: ww.infer(deep, X, y, temperature=T, approximation="integrated"), 'expected "saddle" or "infinite"'),
     ):
         with pytest.raises(ww.InputError, match=message):
             call()

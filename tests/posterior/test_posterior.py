@@ -279,7 +279,7 @@ BAD = {
     "words": ({"X": [["a", "b"]] * 3}, "real numbers, got dtype"),
     "complex": ({"X": GOOD + 1j}, "real numbers, got dtype complex128"),
     "lengths": ({"y": [1.0, 2.0]}, "expected 3 targets"),
-    "several outputs": ({"y": np.ones((3, 2))}, "one target per example"),
+    "targets of three dimensions": ({"y": np.ones((3, 2, 2))}, "expected shape"),
     "T = 0": ({"temperature": 0.0}, "above zero, got 0.0"),
     "T < 0": ({"temperature": -1.0}, "above zero"),
     "T NaN": ({"temperature": np.nan}, "above zero"),
@@ -383,7 +383,7 @@ def test_an_unconverged_saddle_raises_by_default(problem, monkeypatch):
 
 
 def test_large_blocks_of_new_points_are_predicted_in_pieces(problem, monkeypatch):
-    from widthwise.posterior import posterior as module
+    from widthwise.posterior import engine as module
 
     X, y, X_test, _ = problem
     posterior = ww.infer(network(), X, y, temperature=T, approximation="integrated")

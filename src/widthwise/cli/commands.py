@@ -16,14 +16,19 @@ from widthwise.cli.options import (
     Approximation,
     BiasVariance,
     Classes,
+    Closure,
+    Conv,
     DataArgument,
     Depth,
     FigurePath,
     JsonPath,
     Labels,
+    Padding,
+    Readout,
     Request,
     Seed,
     Standardise,
+    Stride,
     Target,
     Temperature,
     TestSize,
@@ -52,7 +57,6 @@ class _Prediction:
 
     network: Any
     data: DataSet
-    prepared: Any
     posterior: Any
     score: Any
     infinite: Any
@@ -91,6 +95,11 @@ def predict(
     test_size: TestSize = None,
     width: Width = "200",
     depth: Depth = None,
+    closure: Closure = "global",
+    conv: Conv = None,
+    stride: Stride = None,
+    padding: Padding = "valid",
+    readout: Readout = "dense",
     activation: ActivationOption = "erf",
     temperature: Temperature = 0.01,
     weight_precisions: WeightPrecisions = "1",
@@ -105,8 +114,9 @@ def predict(
 ) -> None:
     """Predict a finite-width network's errors on DATA, beside those of infinite width."""
     request = Request(
-        data, classes, train_size, test_size, target, labels, standardise, width, depth, activation, temperature,
-        weight_precisions, bias_variance, approximation, seed, json, figure,
+        data, classes, train_size, test_size, target, labels, standardise, width, depth, closure, conv,
+        stride, padding, readout, activation, temperature, weight_precisions, bias_variance, approximation, seed, json,
+        figure,
     )  # fmt: skip
     files = _output_files(request)
     prediction = _predict(request)
@@ -121,6 +131,11 @@ def verify(
     test_size: TestSize = None,
     width: Width = "200",
     depth: Depth = None,
+    closure: Closure = "global",
+    conv: Conv = None,
+    stride: Stride = None,
+    padding: Padding = "valid",
+    readout: Readout = "dense",
     activation: ActivationOption = "erf",
     temperature: Temperature = 0.01,
     weight_precisions: WeightPrecisions = "1",
@@ -140,8 +155,9 @@ def verify(
 ) -> None:
     """Predict as `predict` does, sample the weights of the real network, and print how far they are apart."""
     request = Request(
-        data, classes, train_size, test_size, target, labels, standardise, width, depth, activation, temperature,
-        weight_precisions, bias_variance, approximation, seed, json, figure,
+        data, classes, train_size, test_size, target, labels, standardise, width, depth, closure, conv,
+        stride, padding, readout, activation, temperature, weight_precisions, bias_variance, approximation, seed, json,
+        figure,
     )  # fmt: skip
     files = _output_files(request)
     chosen = _sampler(sampler, chains, draws, warmup)
@@ -191,6 +207,36 @@ def _output_files(request: Request) -> dict[str, Path]:
 def _network(request: Request) -> Any:
     import widthwise as ww
 
+    precisions = _numbers("--weight-precisions", request.weight_precisions, float)
+    biases = _numbers("--bias-variance", request.bias_variance, float)
+    shared: dict[str, Any] = {
+        "activation": request.activation,
+        "weight_precisions": precisions[0] if len(precisions) == 1 else tuple(precisions),
+        "bias_variance": biases[0] if len(biases) == 1 else tuple(biases),
+    }
+    if request.conv is None:
+        for option, value, default in (("stride", request.stride, None), ("padding", request.padding, "valid"),
+                                       ("readout", request.readout, "dense")):  # fmt: skip
+            if value != default:
+                raise InputError(f"--{option}: expected it with --conv only, got {value!r}; add --conv CHANNELS,PATCH.")
+        return ww.FullyConnected(widths=_widths(request), closure=request.closure, **shared)
+    if request.depth not in (None, 1):
+        raise InputError(f"--depth: expected one convolutional layer, got {request.depth}; leave it out.")
+    channels, _, patch = request.conv.partition(",")
+    if not patch:
+        raise InputError(f"--conv: expected CHANNELS,PATCH such as 64,4 or 64,4x3, got {request.conv!r}.")
+    return ww.Convolutional(
+        channels=_numbers("--conv", channels, int)[0],
+        patch=_pair("--conv", patch),
+        stride=None if request.stride is None else _pair("--stride", request.stride),
+        padding=request.padding,
+        readout=request.readout,
+        **shared,
+    )
+
+
+def _widths(request: Request) -> tuple[int, ...]:
+    """One number per hidden layer."""
     widths = _numbers("--width", request.width, int)
     if request.depth is not None:
         if request.depth < 1:
@@ -202,14 +248,12 @@ def _network(request: Request) -> Any:
                 f"--depth: expected {len(widths)}, one per number in --width {request.width}, got {request.depth}; "
                 "leave it out."
             )
-    precisions = _numbers("--weight-precisions", request.weight_precisions, float)
-    biases = _numbers("--bias-variance", request.bias_variance, float)
-    return ww.FullyConnected(
-        widths=tuple(widths),
-        activation=request.activation,
-        weight_precisions=precisions[0] if len(precisions) == 1 else tuple(precisions),
-        bias_variance=biases[0] if len(biases) == 1 else tuple(biases),
-    )
+    return tuple(widths)
+
+
+def _pair(option: str, text: str) -> tuple[int, ...]:
+    """'4' or '4x3' as (down, across)."""
+    return tuple(_numbers(option, text.replace("x", ","), int))
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:
@@ -231,7 +275,7 @@ def _data(request: Request) -> DataSet:
         test_size = 100 if test_size is None else test_size
     return ww.load_data(
         request.data, classes=classes, train_size=train_size, test_size=test_size, target=request.target,
-        labels=request.labels, standardise=request.standardise, seed=request.seed,
+        labels=request.labels, standardise=request.standardise, seed=request.seed, flatten=request.conv is None,
     )  # fmt: skip
 
 
@@ -241,13 +285,12 @@ def _predict(request: Request) -> _Prediction:
     began = time.perf_counter()
     network = _network(request)  # its faults are found before the data are read
     data = _data(request)
-    prepared = ww.prepare(network, data.X)
     T = request.temperature
-    posterior = ww.infer(prepared, data.y, temperature=T, approximation=request.approximation)
-    infinite = ww.infer(prepared, data.y, temperature=T, approximation="infinite")
+    infinite = ww.infer(network, data.X, data.y, temperature=T, approximation="infinite", solver="eigenvalues")
+    posterior = ww.infer(network, data.X, data.y, temperature=T, approximation=request.approximation)
     score, infinite_score = posterior.score(data.X_test, data.y_test), infinite.score(data.X_test, data.y_test)
     seconds = time.perf_counter() - began
-    return _Prediction(network, data, prepared, posterior, score, infinite, infinite_score, seconds)
+    return _Prediction(network, data, posterior, score, infinite, infinite_score, seconds)
 
 
 def _sampler(name: str, chains: int, draws: int, warmup: int | None) -> Any:
@@ -305,25 +348,27 @@ def _print(request: Request, prediction: _Prediction) -> Console:
 def _figure(request: Request, prediction: _Prediction, samples: Any) -> bytes:
     from widthwise.report.curves import width_curve
     from widthwise.report.figures import SampledPoint, figure_format, prediction_figure, render
+    from widthwise.report.patches import over_outputs, renormalisation_figure
 
     network, data, posterior = prediction.network, prediction.data, prediction.posterior
+    described = data.describe()
+    title = f"{described['name']}, {described['train_size']} training examples: {network.name}"
+    subtitle, kind = f"temperature {request.temperature:g}", figure_format(request.figure or "")
+    if posterior.law.kind == "patches":
+        grid = network.patches(*data.X.shape[1:3]).grid
+        return render(renormalisation_figure(over_outputs(posterior), grid, title=title, subtitle=subtitle), kind)
     N = network.widths[-1]
     curve = width_curve(
-        prediction.prepared, data.y, data.X_test, data.y_test, temperature=request.temperature, width=N,
-        infinite=prediction.infinite, infinite_score=prediction.infinite_score, approximation=request.approximation,
+        network, *data, temperature=request.temperature, infinite=prediction.infinite,
+        infinite_score=prediction.infinite_score, approximation=request.approximation,
     )  # fmt: skip
     points = []
     if samples is not None:
-        for kind, estimate in (("test", samples.generalisation_error), ("training", samples.training_error)):
-            points.append(SampledPoint(N, float(estimate.value), float(estimate.standard_error), kind))
-    described = data.describe()
+        for what, estimate in (("test", samples.generalisation_error), ("training", samples.training_error)):
+            points.append(SampledPoint(N, float(estimate.value), float(estimate.standard_error), what))
+    scalar = posterior.law.kind == "scalar"
     figure = prediction_figure(
-        getattr(posterior, "action", None),
-        float(posterior.effective_action.Q),
-        curve,
-        width=N,
-        title=f"{described['name']}, {described['train_size']} training examples: {network.name}",
-        subtitle=f"temperature {request.temperature:g}",
-        sampled=points,
-    )
-    return render(figure, figure_format(request.figure or ""))
+        posterior.action if scalar else None, float(posterior.law.action.Q) if scalar else None, curve, width=N,
+        title=title, subtitle=subtitle, sampled=points,
+    )  # fmt: skip
+    return render(figure, kind)

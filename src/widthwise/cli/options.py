@@ -21,6 +21,16 @@ Labels = Annotated[str, typer.Option(help="auto, sign (±1), onehot or raw.")]
 Standardise = Annotated[str, typer.Option(help="global, feature or none.")]
 Width = Annotated[str, typer.Option(metavar="N", help="Units of the hidden layer, or one number per layer: 200,100.")]
 Depth = Annotated[int | None, typer.Option(metavar="L", help="Hidden layers; by default as many as widths.")]
+Closure = Annotated[
+    str, typer.Option(help="global, nested or linearised: how several hidden layers renormalise the kernel.")
+]
+Conv = Annotated[
+    str | None,
+    typer.Option(metavar="CHANNELS,PATCH", help="One convolutional layer instead, on images: 64,4 or 64,4x3."),
+]
+Stride = Annotated[str | None, typer.Option(metavar="S", help="Of the patches, 2 or 2x1; by default the patch itself.")]
+Padding = Annotated[str, typer.Option(help="valid or same: whole patches only, or zeros around the image.")]
+Readout = Annotated[str, typer.Option(help="dense or average: of a convolutional layer.")]
 ActivationOption = Annotated[str, typer.Option(help="erf, relu, identity, tanh, gelu, …")]
 Temperature = Annotated[float, typer.Option(metavar="T", help="Temperature of the posterior, more than zero.")]
 WeightPrecisions = Annotated[str, typer.Option(metavar="λ", help="Of every layer, or one per layer: 1,2.")]
@@ -46,6 +56,11 @@ class Request:
     standardise: str
     width: str
     depth: int | None
+    closure: str
+    conv: str | None
+    stride: str | None
+    padding: str
+    readout: str
     activation: str
     temperature: float
     weight_precisions: str

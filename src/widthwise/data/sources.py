@@ -43,13 +43,14 @@ class Source:
 class _OpenML:
     data_id: int
     train: int  # the first so many rows are the customary training set
+    planes: tuple[int, ...]  # how a row is stored: (height, width), or colour by colour (colours, height, width)
     class_names: tuple[str, ...] = ()
 
 
 _OPENML = {
-    "mnist": _OpenML(554, 60_000),
-    "fashion_mnist": _OpenML(40_996, 60_000, _FASHION),
-    "cifar10": _OpenML(40_927, 50_000, _CIFAR10),
+    "mnist": _OpenML(554, 60_000, (28, 28)),
+    "fashion_mnist": _OpenML(40_996, 60_000, (28, 28), _FASHION),
+    "cifar10": _OpenML(40_927, 50_000, (3, 32, 32), _CIFAR10),
 }
 NAMES = ("digits", *_OPENML)
 
@@ -70,10 +71,11 @@ def by_name(name: str) -> Source:
         from sklearn.datasets import load_digits
 
         X, y = load_digits(return_X_y=True)
-        return Source("digits", X, y)
+        return Source("digits", X.reshape(-1, 8, 8), y)
     if known in _OPENML:
         entry = _OPENML[known]
         X, y = _download(known, {"data_id": entry.data_id})
+        X = _images(X, entry.planes)
         names = {word: label for label, word in enumerate(entry.class_names)}
         k = entry.train
         return Source(known, X[:k], y[:k], X[k:], y[k:], names)
@@ -83,6 +85,14 @@ def by_name(name: str) -> Source:
     name = name.removeprefix("openml:")
     X, y = _download(name, {"name": name})
     return Source(name, X, y)
+
+
+def _images(X: np.ndarray, planes: tuple[int, ...]) -> np.ndarray:
+    """Rows as images (n, H, W) or (n, H, W, C); rows of another length (a stand-in) stay rows."""
+    if X.ndim != 2 or X.shape[1] != int(np.prod(planes)):
+        return X
+    images = X.reshape(-1, *planes)
+    return images if len(planes) == 2 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
 
 
 def _download(name: str, which: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from widthwise.actions import ScalarAction
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from widthwise.actions import MatrixAction
+from widthwise.errors import NumericalError
 from widthwise.posterior.gaussianity import Gaussianity
 from widthwise.saddle import Saddle
+
+MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at most
+INDEPENDENT = 100  # effective draws of it, at least
 
 
 @dataclass(frozen=True)
@@ -16,20 +24,24 @@ class Certificate:
 
     Args:
         status: "converged", or what went wrong.
-        residual: the largest entry of the gradient of S in log order parameters.
+        residual: the largest entry of the gradient of S in log order parameters; None where no saddle was sought.
         hessian: eigenvalues of its Hessian there, ascending; all positive at a minimum.
-        kind: "minimum", or "saddle" for the two-parameter action.
+        kind: "minimum", "saddle" for the two-parameter action, "draws" for an integral over matrices.
         starts: starting points tried.
         agreeing: how many of them lead to the point reported.
-        stationary_points: (Q, S, kind) of every stationary point found, by S.
+        stationary_points: (Q, S, kind) of every stationary point found, by S; of a matrix det(Q)^(1/m) for Q.
         solver: the spectrum that served.
         evaluations: of the action.
         rounding: bound on what the kernel's rounding errors did to log Q; above 1e-3 the status is "lost to rounding".
         quadrature_error: relative, of the integral over p(log Q | D); None where none was taken.
+        monte_carlo_error: relative standard error of the fit's averages over draws of a matrix Q; None where none was
+            drawn.
+        ess: effective sample size of those draws, the smallest of what was watched.
+        rhat: their R-hat, the largest.
     """
 
     status: str
-    residual: float
+    residual: float | None
     hessian: tuple[float, ...]
     kind: str
     starts: int
@@ -39,6 +51,9 @@ class Certificate:
     evaluations: int
     rounding: float | None = None
     quadrature_error: float | None = None
+    monte_carlo_error: float | None = None
+    ess: float | None = None
+    rhat: float | None = None
 
     @property
     def converged(self) -> bool:
@@ -80,20 +95,37 @@ class Validity:
         return self.rho * self.tau
 
 
-def validity(action: ScalarAction, along: Gaussianity | None, *, exact: bool) -> Validity:
-    """ρ, τ and the kurtosis at the minimum of the action, and what they say.
+def validity(tau: float, rho: float, along: Gaussianity | None, *, exact: bool, deep: bool = False) -> Validity:
+    """ρ, τ and the kurtosis at the minimum of an action, and what they say.
 
     Args:
-        action: the one-parameter action.
+        tau: fitted degrees of freedom per neuron.
+        rho: the data's share in the order parameter.
         along: the neurons' kurtosis along the dual vector, where it is known.
         exact: whether the approximation in use is exact for this network at every width.
+        deep: whether the network has several hidden layers.
     """
-    terms = action.terms(action.Q)
-    tau = action.scale * terms.trace / action.width
-    rho = action.scale * terms.dual_energy / action.width / (1.0 + tau)
-    verdict, reason = _verdict(rho * tau, along, exact=exact, deep=bool(action.below))
+    verdict, reason = _verdict(rho * tau, along, exact=exact, deep=deep)
     kurtosis, nats = (None, None) if along is None else (along.kurtosis, along.nats)
     return Validity(tau, rho, kurtosis, nats, verdict, reason)
+
+
+def neuron_shares(
+    trace: Float[np.ndarray, "m m"], dual: Float[np.ndarray, "m m"], width: int
+) -> tuple[float, float, Float[np.ndarray, " m"]]:
+    """τ and ρ of a matrix-valued order parameter along the direction where ρ is largest, and that direction (m,).
+
+    With 𝒯 = ∂ log det A/∂Q/N and ℛ = −∂(yᵀA⁻¹y)/∂Q/N the saddle of one layer has Q⁻¹ = I + 𝒯 − ℛ, and ρ is the largest
+    eigenvalue of (I + 𝒯)^(−½) ℛ (I + 𝒯)^(−½); for one output both are the numbers of `Validity`.
+
+    Args:
+        trace, dual: the data term's derivatives.
+        width: N_L.
+    """
+    T, R = trace / width, dual / width
+    values, vectors = scipy.linalg.eigh(R, np.eye(len(T)) + T)
+    direction = vectors[:, -1] / np.linalg.norm(vectors[:, -1])
+    return float(direction @ T @ direction), max(float(values[-1]), 0.0), direction
 
 
 def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bool) -> tuple[str, str]:
@@ -141,3 +173,48 @@ def of_saddle(
 def closed_form(solver: str) -> Certificate:
     """The certificate where nothing had to be searched for (infinite width)."""
     return Certificate("closed form", 0.0, (), "none", 0, 0, (), solver, 0)
+
+
+def of_matrix_action(
+    action: MatrixAction, approximation: str, solver: str, *, throw: bool
+) -> tuple[Float[np.ndarray, "L G m m"], Float[np.ndarray, " G"], Certificate]:
+    """The order parameters Q_1 … Q_L (L, G, m, m) of a matrix action, their weights, and how they were found.
+
+    Args:
+        action: S(Q).
+        approximation: "saddle" or "integrated".
+        solver: what reduced the kernel.
+        throw: whether a search that did not converge, or chains that have not mixed, raise.
+    """
+    if approximation == "saddle":
+        saddle = action.saddle
+        if throw:
+            saddle.check("effective action", "raise the temperature, or pass throw=False to look at the certificate.")
+        side = action.data.side
+        diagonal = np.flatnonzero(np.equal(*np.triu_indices(side)))
+        points = tuple((math.exp(float(p.x[diagonal].mean())), p.value, p.kind) for p in saddle.points)
+        found = replace(of_saddle(saddle, solver), stationary_points=points)
+        return action.layers[:, None], np.ones(1), found
+    draws, how = action.draws, action.monte_carlo
+    mixed = draws.rhat <= MIXED and draws.ess >= INDEPENDENT
+    if throw and not mixed:
+        raise NumericalError(
+            f"integral over the order parameter: R-hat {draws.rhat:.3f} (at most {MIXED}), {draws.ess:.0f} effective "
+            f"draws (at least {INDEPENDENT}); sample longer, e.g. monte_carlo=MonteCarlo(draws={4 * how.draws}, "
+            f"warmup={2 * how.warmup}), or pass throw=False."
+        )
+    found = Certificate(
+        status="converged" if mixed else "not mixed",
+        residual=None,
+        hessian=(),
+        kind="draws",
+        starts=how.chains,
+        agreeing=how.chains if mixed else 0,
+        stationary_points=(),
+        solver=solver,
+        evaluations=how.chains * (how.draws + how.warmup),
+        monte_carlo_error=draws.error,
+        ess=draws.ess,
+        rhat=draws.rhat,
+    )
+    return draws.layers, draws.weights, found

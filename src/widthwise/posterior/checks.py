@@ -59,15 +59,39 @@ def inputs(X: Any, name: str = "X", features: int | None = None) -> Float[np.nda
     return array
 
 
-def targets(y: Any, P: int, name: str = "y") -> Float[np.ndarray, " P"]:
-    """y as (P,); (P, 1) is taken for it."""
-    array = real_array(name, y, (1, 2), "(examples,)")
-    if array.ndim == 2 and array.shape[1] != 1:
+def images(X: Any, name: str = "X", shape: tuple[int, ...] | None = None) -> Float[np.ndarray, "P H W C"]:
+    """X as (P, H, W, C); (P, H, W) has one channel.
+
+    Args:
+        X: the images.
+        name: what they are called in the message.
+        shape: (H, W, C) as in training.
+    """
+    array = real_array(name, X, (3, 4), "(examples, height, width) or (examples, height, width, channels)")
+    array = array[..., None] if array.ndim == 3 else array
+    if shape is not None and array.shape[1:] != shape:
+        expected, got = ("x".join(str(size) for size in sizes) for sizes in (shape, array.shape[1:]))
+        raise InputError(f"{name}: expected images of {expected} as in training, got {got}; pass the same size.")
+    return array
+
+
+def targets(y: Any, P: int, name: str = "y", outputs: int | None = None) -> Float[np.ndarray, "P *D"]:
+    """y as (P,), or (P, D) of D outputs; (P, 1) is taken for (P,).
+
+    Args:
+        y: the targets.
+        P: how many there must be.
+        name: what they are called in the message.
+        outputs: for test targets D, as in training, or None for one output; 0 (training) takes any.
+    """
+    array = real_array(name, y, (1, 2), "(examples,) or (examples, outputs)")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array.reshape(-1)
+    D = None if array.ndim == 1 else array.shape[1]
+    if outputs != 0 and outputs != D:
         raise InputError(
-            f"{name}: expected one target per example, got {array.shape[1]}; "
-            "several outputs are not covered yet: fit one at a time, or keep two classes (--classes 0,1)."
+            f"{name}: expected {outputs or 1} per example, as in training, got {D or 1}; pass the same outputs."
         )
-    array = array.reshape(-1)
     if len(array) != P:
         raise InputError(f"{name}: expected {P} targets, one per row of the inputs, got {len(array)}.")
     return array
@@ -115,10 +139,11 @@ def temperature(value: Any) -> float:
     return T
 
 
-def warn_if_degenerate(X: Float[np.ndarray, "P N0"], y: Float[np.ndarray, " P"]) -> None:
+def warn_if_degenerate(X: Float[np.ndarray, "P ..."], y: Float[np.ndarray, "P *D"]) -> None:
     """Warns of constant targets, constant inputs, and equal inputs with different targets: legal, rarely meant."""
-    if len(y) > 1 and np.ptp(y) == 0.0:
-        warnings.warn(f"y: every target is {y[0]:g}; there is nothing to learn.", DataWarning, stacklevel=3)
+    if len(y) > 1 and not np.any(y[0] != y):
+        what = f"every target is {y[0]:g}" if y.ndim == 1 else "every row of targets is the same"
+        warnings.warn(f"y: {what}; there is nothing to learn.", DataWarning, stacklevel=3)
     if len(X) > 1 and not np.any(X[0] != X):
         warnings.warn("X: every input is the same; only the targets' mean can be learned.", DataWarning, stacklevel=3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +12,13 @@ from jaxtyping import Float
 
 from widthwise.actions import ScalarAction
 from widthwise.errors import InputError
-from widthwise.kernels import CrossKernel, cross_kernel
-from widthwise.networks import FullyConnected, PrecomputedKernel
-from widthwise.numerics.spectra import AbstractSpectrum
-from widthwise.posterior import checks
+from widthwise.kernels import CrossKernel
+from widthwise.networks import PrecomputedKernel
+from widthwise.numerics.spectra import AbstractSpectrum, EigenSpectrum
+from widthwise.posterior.prepare import PreparedInputs
+from widthwise.posterior.sources import AbstractSource, Network
 
-Network = FullyConnected | PrecomputedKernel
+_BLOCK = 2**25  # entries of a cross kernel held at a time
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,28 @@ class Engine:
     """One training set, one spectrum of its kernel, any temperature and order parameters.
 
     Args:
-        network: whose kernel it is.
-        X: inputs (P, N_0), or the kernel (P, P) of a `PrecomputedKernel`.
-        y: targets (P,).
-        make_spectrum: makes the spectrum, with the target, when it is first needed.
+        source: the training inputs (P) and their kernel.
+        y: targets (P,), or (P, D).
+        make_spectrum: makes the spectrum, with the target (of several the first), when it is first needed.
         mean: m/√λ_1 of the training points (P,), where φ has a mean.
         scale: the network's kernel is `scale` times that of the spectrum (another readout precision).
     """
 
-    network: Network
-    X: Float[np.ndarray, "P N0"]
-    y: Float[np.ndarray, " P"]
+    source: AbstractSource
+    y: Float[np.ndarray, "P *D"]
     make_spectrum: Callable[[], AbstractSpectrum]
     mean: Float[np.ndarray, " P"] | None
     scale: float = 1.0
+
+    @property
+    def network(self) -> Network:
+        """Whose kernel it is."""
+        return self.source.network
+
+    @property
+    def X(self) -> np.ndarray:
+        """The training inputs."""
+        return self.source.X
 
     @cached_property
     def spectrum(self) -> AbstractSpectrum:
@@ -50,6 +59,11 @@ class Engine:
         """`mean` in the spectrum's coordinates."""
         return None if self.mean is None else self.spectrum.rotate(self.mean[:, None].copy())[:, 0]
 
+    @cached_property
+    def rotated_targets(self) -> Float[np.ndarray, "P D"]:
+        """y (P, D) in the spectrum's coordinates."""
+        return self.spectrum.rotate(self.y.reshape(len(self.y), -1).copy())
+
     def action(self, temperature: float) -> ScalarAction:
         """The effective action of this network on these data."""
         *below, width = self.network.widths
@@ -57,39 +71,38 @@ class Engine:
 
     def cross(self, X_new: Any, diagonal: Any = None) -> CrossKernel:
         """The spectrum's own kernel (that is, before `scale`) between new points and the training points."""
-        raw = cross(self.network, X_new, self.X, diagonal)
+        raw = self.source.cross(X_new, diagonal)
         if self.scale == 1.0:
             return raw
         mean = None if raw.mean is None else raw.mean / np.sqrt(self.scale)
         return CrossKernel(raw.k / self.scale, raw.diagonal / self.scale, mean)
 
+    def blocks(
+        self, X_new: Any, diagonal: Any, covariance: bool
+    ) -> Iterator[tuple[CrossKernel, Float[np.ndarray, "P n"], Float[np.ndarray, "n n"] | None]]:
+        """(cross kernel, its rotation, prior covariance or None) by blocks of new points that fit in memory.
 
-def cross(network: Network, X_new: Any, X: Float[np.ndarray, "P N0"], diagonal: Any = None) -> CrossKernel:
-    """The network's kernel between new points and the training points.
-
-    Args:
-        network: the network.
-        X_new: new inputs (n, N_0), or k (n, P) for a precomputed kernel.
-        X: training inputs.
-        diagonal: for a precomputed kernel the new points' own variances (n,), or their kernel (n, n).
-    """
-    if isinstance(network, FullyConnected):
-        if diagonal is not None:
-            raise InputError(
-                "diagonal: expected only with PrecomputedKernel; this network computes its own, leave it out."
-            )
-        return cross_kernel(network, checks.inputs(X_new, "X_new", X.shape[1]), X)
-    k = checks.real_array("k", X_new, (2,), "(n, P): the kernel of new points with training points")
-    if k.shape[1] != len(X):
-        raise InputError(f"k: expected {len(X)} columns, one per training point, got {k.shape[1]}.")
-    if diagonal is None:
-        raise InputError(
-            "diagonal: expected the new points' own variances (n,), got nothing; pass predict(k, diagonal)."
-        )
-    own = checks.real_array("diagonal", diagonal, (1, 2), "(n,) or (n, n)")
-    if own.shape not in ((len(k),), (len(k), len(k))):
-        raise InputError(f"diagonal: expected shape ({len(k)},) or ({len(k)}, {len(k)}), got {own.shape}.")
-    variances = own.diagonal().copy() if own.ndim == 2 else own
-    if float(variances.min()) < 0.0:
-        raise InputError(f"diagonal: expected variances of at least zero, got {variances.min():.3g}.")
-    return CrossKernel(k, variances, None)
+        Args:
+            X_new: new inputs, or `PreparedInputs` of this spectrum.
+            diagonal: for a precomputed kernel the new points' own variances or kernel.
+            covariance: whether the kernel among the new points is wanted (they then come in one block).
+        """
+        spectrum, scale = self.spectrum, self.scale
+        if isinstance(X_new, PreparedInputs):
+            if not (isinstance(spectrum, EigenSpectrum) and spectrum.system is X_new.system):
+                raise InputError(
+                    "X_new: expected points of the preparation that this posterior was inferred from, got another's; "
+                    "pass the inputs themselves."
+                )
+            yield X_new.cross, X_new.rotated, self.source.among(X_new.X) / scale if covariance else None
+            return
+        P = len(self.y)
+        n = len(X_new) if hasattr(X_new, "__len__") else 1
+        rows = n if covariance or isinstance(self.network, PrecomputedKernel) else max(1, _BLOCK // P)
+        if n > rows:
+            X_new = self.source.check(X_new)
+        for start in range(0, max(n, 1), rows):
+            block = X_new if n <= rows else X_new[start : start + rows]
+            cross = self.cross(block, diagonal)
+            rotated = spectrum.rotate(np.asfortranarray(cross.k.T))
+            yield cross, rotated, self.source.among(block, diagonal) / scale if covariance else None

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.actions import ScalarAction, TwoParameterAction
+from widthwise.actions import MonteCarlo, ScalarAction
 from widthwise.activations import resolve
 from widthwise.errors import InputError, NumericalError, unknown_name
 from widthwise.kernels import TrainingKernel
-from widthwise.networks import FullyConnected, PrecomputedKernel
+from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
 from widthwise.numerics.spectra import (
     AbstractSpectrum,
     EigenSpectrum,
@@ -19,11 +19,16 @@ from widthwise.numerics.spectra import (
     FactoredSpectrum,
     TridiagonalSpectrum,
 )
-from widthwise.posterior import certificate, checks
-from widthwise.posterior.engine import Engine, Network
-from widthwise.posterior.mixture import Mixture
+from widthwise.posterior import checks
+from widthwise.posterior.engine import Engine
+from widthwise.posterior.law import AbstractLaw
+from widthwise.posterior.layers import infer_layers
+from widthwise.posterior.outputs import infer_outputs
+from widthwise.posterior.patches import infer_patches
 from widthwise.posterior.posterior import Posterior
-from widthwise.posterior.prepare import Prepared, training, unknown_network
+from widthwise.posterior.prepare import Prepared
+from widthwise.posterior.scalar import infer_scalar
+from widthwise.posterior.sources import AbstractSource, Inputs, Network, source_of
 from widthwise.saddle import Status
 
 APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter")
@@ -42,36 +47,43 @@ def infer(
     widths: Any = None,
     readout_precision: float | None = None,
     solver: str | None = None,
+    monte_carlo: MonteCarlo | None = None,
     throw: bool = True,
 ) -> Posterior:
     """The posterior of a Bayesian network of finite width, from its training data alone.
 
-        S = Σ_ℓ (N_ℓ/N_L)(Q_ℓ − log Q_ℓ) + (1/N_L)[log det(T I + Q K) + yᵀ(T I + Q K)⁻¹y],   Q = Π_ℓ Q_ℓ
-        K_R = Q* K
+        p(Q | D) ∝ p(Q) N(y; 0, T I + K_R(Q)),   exp(−N_L S(Q)/2) its large-N_L form
                                         [Pacelli et al. 2023, arXiv 2209.04882; Baglioni et al. 2024, arXiv 2401.11004]
 
-    Assumes: Gaussian priors, quadratic loss, likelihood exp(−Σ(y − f)²/2T); widths and P large at fixed loads P/N_ℓ for
-    the saddle; of several hidden layers the `global` closure. `integrated` is exact at every width and depth for the
-    identity activation.
+    The order parameter Q and the kernel that it renormalises:
+
+        one output         K_R = Q K, Q = Π_ℓ Q_ℓ over the hidden layers (or another `closure`)      [arXiv 2209.04882]
+        D outputs          K_R = Q ⊗ K, Q (D, D)                                                     [arXiv 2412.15911]
+        patches, dense     K_R = Σ_ij Q_ij κ_ij/(λ_1 n), Q (n, n), of D outputs (n D, n D)           [arXiv 2307.11807]
+
+    Assumes: Gaussian priors, quadratic loss, likelihood exp(−Σ|y − f|²/2T); widths and P large at fixed loads P/N_ℓ for
+    the saddle. `integrated` is exact at every width and depth for the identity activation.
     Reduces to: Gaussian-process regression with K and noise T as N_ℓ → ∞; the theory of one hidden layer on the deep
     kernel as all widths but the last do.
 
     Args:
-        network: `FullyConnected` or `PrecomputedKernel`; or what `prepare` returned, followed by y alone.
-        X: inputs (P, N_0), any array; the kernel (P, P) of a `PrecomputedKernel`.
-        y: targets (P,).
+        network: `FullyConnected`, `Convolutional` or `PrecomputedKernel`; or what `prepare` returned, followed by y
+            alone.
+        X: inputs (P, N_0), images (P, H, W) or (P, H, W, C), any array; the kernel (P, P) of a `PrecomputedKernel`.
+        y: targets (P,) or (P, D).
         temperature: T > 0, the variance of the noise that the likelihood assumes.
-        approximation: "saddle", "infinite" (the NNGP), "integrated" (averaged over p(log Q | D)) or "two-parameter"
-            (Q and Q̂, for one hidden layer whose activation has a mean); by default integrated for the identity, else
-            saddle.
+        approximation: "saddle", "infinite" (the NNGP), "integrated" (averaged over p(Q | D)) or "two-parameter" (Q and
+            Q̂, for one hidden layer whose activation has a mean); by default integrated for the identity and for
+            patches, else saddle.
         widths: with `prepare`d data, other widths.
         readout_precision: with `prepare`d data, another λ_L.
-        solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P.
+        solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P. One output only.
+        monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed.
         throw: whether a search that did not converge raises; otherwise see `posterior.certificate`.
 
     Raises:
         InputError: the input is not usable; the message says why.
-        NumericalError: the saddle did not converge, or T I + Q K is singular at working precision.
+        NumericalError: the saddle did not converge, or T I + K_R is singular at working precision.
     """
     T = checks.temperature(temperature)
     if isinstance(network, Prepared):
@@ -80,21 +92,40 @@ def infer(
         if solver is not None:
             raise InputError(f"solver: expected none with prepared data, got {solver!r}; they have their eigenvalues.")
         engine = _from_prepared(network, X, widths, readout_precision)
-        approximation = _covered(engine.network, _approximation(engine.network, approximation))
+        source, y, name = engine.source, engine.y, _approximation(engine.network, approximation)
     else:
         if widths is not None or readout_precision is not None:
             raise InputError("infer: widths and readout_precision go with prepared data; set them in the network.")
-        if not isinstance(network, FullyConnected | PrecomputedKernel):
-            raise unknown_network(network)
+        source, engine = source_of(network, X, copies=2), None
         if y is None:
             raise InputError("infer: expected (network, X, y), got no y; pass the training targets.")
-        approximation = _covered(network, _approximation(network, approximation))
-        engine = _from_data(network, X, y, approximation, solver)
-    action = engine.action(T)
-    if solver is None and _nearly_singular(action, approximation):
-        engine = _from_data(engine.network, engine.X, engine.y, approximation, "eigenvalues")
+        y, name = checks.targets(y, source.size, outputs=0), _approximation(network, approximation)
+        checks.warn_if_degenerate(source.X, y)
+    _check_covered(source.network, name)
+    exact = name == "integrated" and _is_linear(source.network)
+    law: AbstractLaw
+    if _by_patches(source.network, name):
+        if isinstance(network, Prepared):
+            raise InputError(
+                "infer: expected (network, X, y) for a dense convolutional readout of finitely many channels, got "
+                "prepared data; its kernel has no one spectrum."
+            )
+        law, found = infer_patches(source, y, T, name, monte_carlo, throw=throw)
+    elif _by_layers(source.network, name):
+        if not isinstance(source, Inputs) or readout_precision is not None:
+            raise InputError("readout_precision: expected none with this closure, got one; set it in the network.")
+        law, found = infer_layers(source, y, T, throw=throw)
+    elif y.ndim == 2:
+        engine = engine or _from_data(source, y, solver or "eigenvalues")
+        law, found = infer_outputs(engine, T, name, monte_carlo, throw=throw)
+    else:
+        engine = engine or _from_data(source, y, solver or _solver(source.size, name))
         action = engine.action(T)
-    return posterior_of(action, engine, approximation, throw=throw)
+        if solver is None and _nearly_singular(action, name):
+            engine = _from_data(source, y, "eigenvalues")
+            action = engine.action(T)
+        law, found = infer_scalar(action, engine, name, throw=throw)
+    return Posterior(source.network, T, name, found, exact, law)
 
 
 def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
@@ -108,111 +139,76 @@ def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
         return True
 
 
-def posterior_of(action: ScalarAction, engine: Engine, approximation: str, *, throw: bool) -> Posterior:
-    """The posterior of an action, by the approximation named."""
-    N, T = action.width, action.temperature
-    exact = approximation == "integrated" and _is_linear(engine.network)
-    one = np.ones(1)
-    two: TwoParameterAction | None = None
-    if approximation == "infinite":
-        mixture = Mixture(one, one, np.ones((engine.network.depth, 1)))
-        found = certificate.closed_form(engine.spectrum.kind)
-    elif approximation == "two-parameter":
-        spectrum, mean = engine.spectrum, engine.rotated_mean
-        if not isinstance(spectrum, EigenSpectrum) or mean is None:
-            raise InputError(
-                'approximation: "two-parameter" is for activations with a mean (relu, quadratic, cos, …), got '
-                f'{engine.network.name}; use "saddle".'
-            )
-        two = TwoParameterAction(spectrum, mean, N, T, engine.scale)
-        saddle = two.saddle
-        if throw:
-            saddle.check("two-parameter action", "raise the temperature, or use approximation='saddle'.")
-        mixture = Mixture(np.array([two.Q]), one, np.array([[two.Q]]), np.array([two.c]))
-        found = certificate.of_saddle(saddle, engine.spectrum.kind)
-    else:
-        saddle = action.saddle
-        if throw:
-            saddle.check("effective action", "raise the temperature, or pass throw=False to look at the certificate.")
-        if approximation == "saddle":
-            mixture, error = Mixture(np.array([action.Q]), one, action.layers[:, None]), None
-        else:
-            quadrature = action.quadrature
-            if throw and quadrature.error > 1e-2:  # of every second node: its own error is about the square
-                raise NumericalError(
-                    f"integral over the order parameter: {quadrature.error:.1g} between two grids; "
-                    "use approximation='saddle', or pass throw=False."
-                )
-            mixture, error = Mixture(quadrature.Q, quadrature.weights, quadrature.layers), quadrature.error
-        found = certificate.of_saddle(saddle, engine.spectrum.kind, rounding=action.rounding, quadrature_error=error)
-    return Posterior(
-        network=engine.network,
-        temperature=T,
-        approximation=approximation,
-        certificate=found,
-        mixture=mixture,
-        exact=exact,
-        engine=engine,
-        effective_action=action,
-    )
-
-
 def _approximation(network: Network, name: str | None) -> str:
     if name is None:
-        return "integrated" if _is_linear(network) else "saddle"
+        patches = isinstance(network, Convolutional) and network.readout == "dense"
+        exact = _is_linear(network) and not _by_layers(network, "integrated")
+        return "integrated" if exact or patches else "saddle"
     if name not in APPROXIMATIONS:
         raise unknown_name("approximation", name, APPROXIMATIONS)
     return name
 
 
-def _covered(network: Network, approximation: str) -> str:
-    """The approximation, where it covers the network's depth.
+def multiplies_one_kernel(network: Network) -> bool:
+    """Whether the finite network's order parameters multiply one kernel, so that `prepare` serves it."""
+    return not (_by_patches(network, "saddle") or _by_layers(network, "saddle"))
 
-    Several layers are covered where the output's kernel is the NNGP kernel times one number: by the `global` closure,
-    or because φ is homogeneous, when all closures coincide. An order parameter never multiplies a bias.
+
+def _by_patches(network: Network, approximation: str) -> bool:
+    """Whether the order parameter is a matrix over the patches."""
+    return isinstance(network, Convolutional) and network.readout == "dense" and approximation != "infinite"
+
+
+def _by_layers(network: Network, approximation: str) -> bool:
+    """Whether the layers' order parameters reshape the kernel, instead of multiplying it by their product.
+
+    They multiply it in one hidden layer, under the `global` closure, and where φ is homogeneous, when all closures
+    coincide. An order parameter never multiplies a bias: with biases a deep kernel is reshaped.
     """
-    if network.depth == 1 or approximation == "infinite" or not isinstance(network, FullyConnected):
-        return approximation
-    if approximation == "two-parameter":
-        raise InputError(f'approximation: "two-parameter" is for one hidden layer, got {network.depth}; use "saddle".')
-    if any(network.bias_variances):
+    if not isinstance(network, FullyConnected) or network.depth == 1 or approximation == "infinite":
+        return False
+    return any(network.bias_variances) or (network.closure != "global" and not network.phi.homogeneous)
+
+
+def _check_covered(network: Network, approximation: str) -> None:
+    """Refuses what no theory here covers."""
+    if approximation == "two-parameter" and (network.depth > 1 or isinstance(network, Convolutional)):
+        what = f"{network.depth} hidden layers" if network.depth > 1 else "a convolutional layer"
+        raise InputError(f'approximation: "two-parameter" is for one fully connected layer, got {what}; use "saddle".')
+    if approximation == "integrated" and _by_layers(network, approximation):
         raise InputError(
-            "bias_variance: expected 0 for several hidden layers of finite width, got "
-            f"{network.bias_variance}; the global closure does not hold with biases: use one hidden layer, or "
-            'approximation="infinite".'
+            f'approximation: expected "saddle" or "infinite" for {network.name} where the layers reshape the kernel '
+            '(another closure than "global", or biases at depth), got "integrated"; leave it out.'
         )
-    if network.closure != "global" and not network.phi.homogeneous:
-        raise InputError(
-            f'closure: expected "global" for {network.phi.name}, got {network.closure!r}, which is not covered yet.'
-        )
-    return approximation
 
 
 def _is_linear(network: Network) -> bool:
-    return isinstance(network, FullyConnected) and network.phi == resolve("identity")
+    return not isinstance(network, PrecomputedKernel) and network.phi == resolve("identity")
 
 
-def _from_data(network: Network, X: Any, y: Any, approximation: str, solver: str | None) -> Engine:
-    """Checks, builds the kernel, and reduces it by the means that suits its size and the approximation."""
-    if solver is not None and solver not in SOLVERS:
+def _solver(P: int, approximation: str) -> str:
+    """What suits the size and the approximation, of one output."""
+    if approximation == "two-parameter":
+        return "eigenvalues"
+    return "tridiagonal" if approximation == "integrated" or P <= TRIDIAGONAL_UP_TO else "Cholesky"
+
+
+def _from_data(source: AbstractSource, y: np.ndarray, solver: str) -> Engine:
+    """Builds the kernel and reduces it."""
+    if solver not in SOLVERS:
         raise unknown_name("solver", solver, SOLVERS)
-    if solver is None:
-        P = len(X) if hasattr(X, "__len__") else 0
-        if approximation == "two-parameter":
-            solver = "eigenvalues"
-        elif approximation == "integrated" or P <= TRIDIAGONAL_UP_TO:
-            solver = "tridiagonal"
-        else:
-            solver = "Cholesky"
-    X, kernel = training(network, X, copies=3 if solver == "Cholesky" else 2)
-    y = checks.targets(y, len(X))
-    checks.warn_if_degenerate(X, y)
+    if solver != "eigenvalues" and y.ndim == 2:
+        raise InputError(f'solver: expected "eigenvalues" for {y.shape[1]} outputs, got {solver!r}; leave it out.')
+    if solver == "Cholesky":
+        checks.estimate_memory(source.size, copies=3)
+    kernel = source.training()
     spectrum = make_spectrum(kernel, y, solver)
-    return Engine(network, X, y, lambda: spectrum, kernel.mean)
+    return Engine(source, y, lambda: spectrum, kernel.mean)
 
 
 def make_spectrum(kernel: TrainingKernel, y: np.ndarray, solver: str) -> AbstractSpectrum:
-    """The spectrum of a kernel whose memory may be overwritten."""
+    """The spectrum of a kernel whose memory may be overwritten; of several targets it holds the first."""
+    y = y if y.ndim == 1 else y[:, 0]
     if solver == "tridiagonal":
         return TridiagonalSpectrum.of(kernel.K, y)
     if solver == "Cholesky":
@@ -226,9 +222,12 @@ def _from_prepared(prepared: Prepared, y: Any, widths: Any, readout_precision: f
         given = len(widths) if hasattr(widths, "__len__") else 1
         if given != network.depth:
             raise InputError(f"widths: expected {network.depth} of them, as in the prepared network, got {given}.")
-        network = replace(network, widths=widths)
+        if isinstance(network, Convolutional):
+            network = replace(network, channels=widths)
+        else:
+            network = replace(network, widths=widths)
     if readout_precision is not None:
-        if not isinstance(network, FullyConnected):
+        if isinstance(network, PrecomputedKernel):
             raise InputError(
                 "readout_precision: expected a FullyConnected network; scale the precomputed kernel instead."
             )
@@ -236,7 +235,7 @@ def _from_prepared(prepared: Prepared, y: Any, widths: Any, readout_precision: f
         lam = checks.positive("readout_precision", readout_precision)
         network = replace(network, weight_precisions=(*old[:-1], lam))
         scale = old[-1] / lam
-    y = checks.targets(y, len(prepared.X))
+    y = checks.targets(y, prepared.source.size, outputs=0)
     checks.warn_if_degenerate(prepared.X, y)
-    spectrum = prepared.system.with_target(y)
-    return Engine(network, prepared.X, y, lambda: spectrum, prepared.mean, scale)
+    spectrum = prepared.system.with_target(y if y.ndim == 1 else y[:, 0])
+    return Engine(prepared.source.of(network), y, lambda: spectrum, prepared.mean, scale)

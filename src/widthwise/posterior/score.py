@@ -14,10 +14,10 @@ from widthwise.posterior.prediction import Prediction
 class Errors:
     """A mean squared error averaged over the posterior (Gibbs average); the temperature is not added.
 
-        total = ⟨(y − f)²⟩ = bias + variance,   bias = (y − ⟨f⟩)²,   variance = ⟨f²⟩ − ⟨f⟩²
+        total = ⟨|y − f|²⟩ = bias + variance,   bias = |y − ⟨f⟩|²,   variance = ⟨|f|²⟩ − |⟨f⟩|²
 
     Args:
-        total, bias, variance: means over the examples.
+        total, bias, variance: means over the examples, sums over the outputs.
     """
 
     total: float
@@ -30,9 +30,9 @@ class Score(Errors):
     """`Errors` on test data, and what else they tell.
 
     Args:
-        accuracy: share of right signs of the mean predictor, for targets ±1, else None.
+        accuracy: of the mean predictor, its sign for targets ±1, its largest output for one-hot targets; else None.
         accuracy_of_draw: the same of one posterior draw, on average.
-        negative_log_likelihood: mean of −log p(y), with T added to the variance.
+        negative_log_likelihood: mean of −log p(y), with T added to the variance; of D outputs together.
     """
 
     accuracy: float | None
@@ -40,20 +40,33 @@ class Score(Errors):
     negative_log_likelihood: float
 
 
-def signs(y: Float[np.ndarray, " n"]) -> bool:
-    """Whether the targets are two-class labels: every one +1 or −1."""
-    return bool(np.all(np.abs(y) == 1.0))
+def signs(y: Float[np.ndarray, "n *D"]) -> bool:
+    """Whether the targets are two-class labels: one output, every entry +1 or −1."""
+    return y.ndim == 1 and bool(np.all(np.abs(y) == 1.0))
 
 
-def score(prediction: Prediction, y: Float[np.ndarray, " n"]) -> Score:
-    """The score of a prediction against targets (n,)."""
-    bias = float(np.mean((y - prediction.mean) ** 2))
-    variance = float(np.mean(prediction.variance))
+def one_hot(y: Float[np.ndarray, "n *D"]) -> bool:
+    """Whether each example has one output at the higher of two levels and the others at the lower (1 and 0, say)."""
+    if y.ndim != 2 or y.shape[1] < 2:
+        return False
+    high, low = float(y.max()), float(y.min())
+    return high > low and bool(np.all((y == high) | (y == low)) and np.all((y == high).sum(axis=1) == 1))
+
+
+def score(prediction: Prediction, y: Float[np.ndarray, "n *D"]) -> Score:
+    """The score of a prediction against targets (n,) or (n, D)."""
+    n = len(y)
+    bias = float(np.sum((y - prediction.mean) ** 2)) / n
+    variance = float(np.sum(prediction.variance)) / n
     accuracy = of_draw = None
     if signs(y):
         accuracy = float(np.mean(np.where(prediction.mean > 0.0, 1.0, -1.0) == y))
         positive = prediction.probability_positive()
         of_draw = float(np.mean(np.where(y > 0.0, positive, 1.0 - positive)))
+    elif one_hot(y):
+        label = y.argmax(axis=1)
+        accuracy = float(np.mean(prediction.mean.argmax(axis=1) == label))
+        of_draw = float(np.mean(prediction.class_probabilities(draws=256)[np.arange(n), label]))
     return Score(
         total=bias + variance,
         bias=bias,

@@ -11,18 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from widthwise.actions import MonteCarlo
 from widthwise.activations import Activation
 from widthwise.errors import InputError
 from widthwise.files import whole
-from widthwise.networks import FullyConnected, PrecomputedKernel
+from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
 from widthwise.posterior.certificate import Certificate
-from widthwise.posterior.engine import Engine, Network
+from widthwise.posterior.engine import Engine
+from widthwise.posterior.law import AbstractLaw
+from widthwise.posterior.layers import LayersLaw
 from widthwise.posterior.mixture import Mixture
+from widthwise.posterior.outputs import OutputsLaw
+from widthwise.posterior.patches import PatchLaw
+from widthwise.posterior.scalar import ScalarLaw
+from widthwise.posterior.sources import Inputs, Network, source_of
 
 if TYPE_CHECKING:
     from widthwise.posterior.posterior import Posterior
 
-FORMAT = "widthwise posterior 1"
+FORMAT = "widthwise posterior 2"
+_OWN_FIELDS: dict[type, tuple[str, ...]] = {
+    FullyConnected: ("widths", "closure"),
+    Convolutional: ("channels", "patch", "stride", "padding", "readout"),
+}
 
 
 def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
@@ -32,26 +43,18 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         posterior: any.
         path: of the file; an existing one is replaced.
     """
-    engine, mixture = posterior.engine, posterior.mixture
+    law = posterior.law
     header = {
         "format": FORMAT,
+        "kind": law.kind,
         "network": _network_to_json(posterior.network),
         "temperature": posterior.temperature,
         "approximation": posterior.approximation,
         "exact": posterior.exact,
-        "solver": engine.spectrum.kind,
+        "solver": law.solver,
         "certificate": dataclasses.asdict(posterior.certificate),
     }
-    arrays = {
-        "header": np.array(json.dumps(header)),
-        "X": engine.X,
-        "y": engine.y,
-        "Q": mixture.Q,
-        "weights": mixture.weights,
-        "layers": mixture.layers,
-    }
-    if mixture.c is not None:
-        arrays["c"] = mixture.c
+    arrays = {"header": np.array(json.dumps(header)), "X": law.source.X, "y": law.targets, **law.arrays()}
     with whole(path) as file:
         np.savez(file, **arrays, allow_pickle=False)
 
@@ -66,9 +69,7 @@ def load(path: str | os.PathLike[str], *, activation: Activation | Callable[[Any
     Raises:
         InputError: no such file, not a posterior, truncated, or a callable activation that was not passed.
     """
-    from widthwise.posterior.infer import make_spectrum
     from widthwise.posterior.posterior import Posterior
-    from widthwise.posterior.prepare import training
 
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -81,9 +82,7 @@ def load(path: str | os.PathLike[str], *, activation: Activation | Callable[[Any
         found["hessian"] = tuple(found["hessian"])
         found["stationary_points"] = tuple((q, s, kind) for q, s, kind in found["stationary_points"])
         certificate = Certificate(**found)
-        X, y = arrays["X"], arrays["y"]
-        mixture = Mixture(arrays["Q"], arrays["weights"], arrays["layers"], arrays.get("c"))
-        solver = header["solver"]
+        law = _law(network, header, arrays)
     except FileNotFoundError:
         raise InputError(f"{path}: expected a saved posterior, got no such file; check the path.") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as fault:
@@ -92,33 +91,42 @@ def load(path: str | os.PathLike[str], *, activation: Activation | Callable[[Any
         raise InputError(
             f"{path}: expected a saved posterior, got an unreadable file ({fault}); save it again."
         ) from None
-    mean = None
-    if mixture.c is not None:
-        mean = training(network, X, copies=3)[1].mean
-    engine = Engine(network, X, y, lambda: make_spectrum(training(network, X, copies=3)[1], y, solver), mean)
-    return Posterior(
-        network=network,
-        temperature=header["temperature"],
-        approximation=header["approximation"],
-        certificate=certificate,
-        mixture=mixture,
-        exact=header["exact"],
-        engine=engine,
-    )
+    return Posterior(network, header["temperature"], header["approximation"], certificate, header["exact"], law)
+
+
+def _law(network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> AbstractLaw:
+    """The law of the order parameters that a file holds; what was computed is made again when it is first needed."""
+    from widthwise.posterior.infer import make_spectrum
+
+    T, y, kind = header["temperature"], arrays["y"], header["kind"]
+    source = source_of(network, arrays["X"], copies=3)
+    if kind == "patches":
+        return PatchLaw.of(source, y, T, arrays["Q"], arrays["weights"], _monte_carlo(arrays))
+    if isinstance(source, Inputs) and kind == "layers":
+        return LayersLaw(source, y, T, arrays["Q"])
+    mean = source.training().mean if "c" in arrays else None
+    engine = Engine(source, y, lambda: make_spectrum(source.training(), y, header["solver"]), mean)
+    if kind == "outputs":
+        return OutputsLaw(engine, T, arrays["layers"], arrays["weights"], _monte_carlo(arrays))
+    return ScalarLaw(engine, T, Mixture(arrays["Q"], arrays["weights"], arrays["layers"], arrays.get("c")))
+
+
+def _monte_carlo(arrays: dict[str, np.ndarray]) -> MonteCarlo:
+    return MonteCarlo(*(int(number) for number in arrays["monte_carlo"]))
 
 
 def _network_to_json(network: Network) -> dict[str, Any]:
     if isinstance(network, PrecomputedKernel):
         return {"kind": "PrecomputedKernel", "widths": network.widths}
-    return {
-        "kind": "FullyConnected",
-        "widths": network.widths,
+    shared = {
+        "kind": type(network).__name__,
         "activation": network.phi.name if network.phi.builtin else None,
         "callable": None if network.phi.builtin else network.phi.name,
         "weight_precisions": network.weight_precisions,
         "bias_variance": network.bias_variances,
-        "closure": network.closure,
     }
+    names = _OWN_FIELDS[type(network)]
+    return shared | {name: getattr(network, name) for name in names}
 
 
 def _network_from_json(spec: dict[str, Any], activation: Any, path: Any) -> Network:
@@ -134,6 +142,12 @@ def _network_from_json(spec: dict[str, Any], activation: Any, path: Any) -> Netw
             f"{path}: expected the activation {spec['callable']!r}, which is a function of yours and not stored; "
             "pass it: load(path, activation=...)."
         )
-    return FullyConnected(
-        spec["widths"], phi, tuple(spec["weight_precisions"]), tuple(spec["bias_variance"]), spec["closure"]
+    described: type[FullyConnected] | type[Convolutional] = (
+        Convolutional if spec["kind"] == "Convolutional" else FullyConnected
+    )
+    return described(
+        activation=phi,
+        weight_precisions=tuple(spec["weight_precisions"]),
+        bias_variance=tuple(spec["bias_variance"]),
+        **{name: spec[name] for name in _OWN_FIELDS[described]},
     )

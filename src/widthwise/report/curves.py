@@ -1,23 +1,24 @@
-"""The width curve that the figure shows: one spectrum, many widths."""
+"""The width curve that the figure shows: many widths, on one spectrum where there is one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from widthwise.errors import NumericalError
+from widthwise.errors import InputError, NumericalError
 from widthwise.report.figures import Curve
 
 
 def width_curve(
-    prepared: Any,
+    network: Any,
+    X: np.ndarray,
     y: np.ndarray,
     X_test: np.ndarray,
     y_test: np.ndarray,
     *,
     temperature: float,
-    width: int,
     infinite: Any,
     infinite_score: Any,
     approximation: str | None = None,
@@ -26,28 +27,43 @@ def width_curve(
     """Predicted errors at widths from ten units (fewer for a small network) to fifty times the network's own.
 
     Args:
-        prepared: what `prepare` returned.
-        y: training targets (P,).
-        X_test: test inputs.
-        y_test: test targets.
+        network: fully connected, or convolutional with one kernel; of several layers all widths change in proportion.
+        X, y, X_test, y_test: the data.
         temperature: T.
-        width: the network's own.
         infinite: posterior at infinite width.
         infinite_score: its score on the test set.
         approximation: as in `infer`.
-        points: about how many widths.
+        points: about how many widths; a quarter of them where each needs its own kernel.
     """
-    from widthwise.posterior import infer
+    from widthwise.posterior import infer, prepare
 
-    grid = np.unique(np.round(np.geomspace(max(1, min(10, width // 4)), 50 * max(width, 20), points)).astype(int))
-    rows, test = [], prepared.at(X_test)
+    width = network.widths[-1]
+    reshaped = not _one_spectrum(network)
+    prepared = None if reshaped else prepare(network, X)
+    test = X_test if prepared is None else prepared.at(X_test)
+    count = points // 4 if reshaped else points
+    grid = np.unique(np.round(np.geomspace(max(1, min(10, width // 4)), 50 * max(width, 20), count)).astype(int))
+    rows = []
     for N in sorted({*grid.tolist(), width}):
+        scaled = [max(1, round(own * N / width)) for own in network.widths]
+        how: dict[str, Any] = {"temperature": temperature, "approximation": approximation}
         try:
-            scaled = [max(1, round(own * N / width)) for own in prepared.network.widths]  # all in proportion
-            posterior = infer(prepared, y, temperature=temperature, widths=scaled, approximation=approximation)
+            if prepared is None:
+                posterior = infer(replace(network, widths=scaled), X, y, **how)
+            else:
+                posterior = infer(prepared, y, widths=scaled, **how)
             score = posterior.score(test, y_test)
         except NumericalError:
             continue  # a width where the theory has no answer leaves a gap, not a guess
         rows.append((N, score.total, posterior.training_error.total))
-    widths, test_error, training_error = np.array(rows, dtype=float).reshape(-1, 3).T
+    if not rows:
+        raise InputError("figure: expected a prediction at some width, got none; raise the temperature.")
+    widths, test_error, training_error = np.array(rows, dtype=float).T
     return Curve(widths, test_error, training_error, float(infinite_score.total), float(infinite.training_error.total))
+
+
+def _one_spectrum(network: Any) -> bool:
+    """Whether order parameters multiply one kernel, so that its eigenvalues serve every width."""
+    from widthwise.posterior.infer import multiplies_one_kernel
+
+    return multiplies_one_kernel(network)

@@ -101,12 +101,13 @@ def errors(result: Any) -> dict[str, Any]:
 
 def network_record(network: Any) -> dict[str, Any]:
     """What the user described, with the activation by name."""
-    return {
+    record = {
         "name": network.name,
         "widths": plain(network.widths),
         "depth": network.depth,
         "activation": network.phi.name,
         "weight_precisions": plain(network.weight_precisions),
         "bias_variance": plain(network.bias_variance),
-        "closure": network.closure,
     }
+    own = ("closure", "channels", "patch", "stride", "padding", "readout")
+    return record | {name: plain(getattr(network, name)) for name in own if hasattr(network, name)}

@@ -39,7 +39,9 @@ def prediction_table(
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
-    table.add_column("width " + "-".join(str(N) for N in network.widths), justify="right", no_wrap=True, style="bold")
+    unit = f"{network.channels} channels" if hasattr(network, "channels") else ""
+    finite_name = unit or "width " + "-".join(str(N) for N in network.widths)
+    table.add_column(finite_name, justify="right", no_wrap=True, style="bold")
     table.add_column("infinite width", justify="right", no_wrap=True)
     table.add_column("finite / infinite", justify="right", no_wrap=True, style="dim")
     for name, finite, wide in (
@@ -60,9 +62,8 @@ def prediction_table(
     table.add_row("log evidence", f"{posterior.log_evidence:.2f}", f"{infinite.log_evidence:.2f}", "")
     wide_values = infinite.order_parameters
     for name, values in posterior.order_parameters.items():
-        table.add_row(
-            f"order parameter {name}", _values(values), _values(wide_values[name]) if name in wide_values else "", ""
-        )
+        wide = _order_parameter(wide_values[name]) if name in wide_values else ""
+        table.add_row(f"order parameter {name}{_shape(values)}", _order_parameter(values), wide, "")
     table.add_row("load P/N", _values(posterior.load), "0", "")
     return Group(_heading(data, temperature, network), table, _footing(posterior))
 
@@ -92,7 +93,10 @@ def _footing(posterior: Any) -> RenderableType:
     line.append(f"\n{posterior.approximation}: ")
     status = getattr(certificate, "status", None)
     line.append("" if status is None else f"{getattr(status, 'value', status)}, ")
-    line.append(f"residual {_short(getattr(certificate, 'residual', None))}")
+    if getattr(certificate, "monte_carlo_error", None) is not None:
+        line.append(f"Monte-Carlo error of Q {100 * certificate.monte_carlo_error:.2g} %, R-hat {certificate.rhat:.3f}")
+    else:
+        line.append(f"residual {_short(getattr(certificate, 'residual', None))}")
     line.append(
         "\nErrors are posterior averages of (y − f)²: bias + variance; the temperature adds nothing.", style="dim"
     )
@@ -119,6 +123,21 @@ def _percent(value: Any) -> str:
 
 def _ratio(a: float, b: float) -> str:
     return f"{a / b:.3f}" if b and math.isfinite(a / b) else "–"
+
+
+def _shape(values: Any) -> str:
+    """ ", 3x3 eigenvalues" of a matrix; nothing of numbers."""
+    array = np.asarray(values)
+    return f", {array.shape[-1]}x{array.shape[-1]} eigenvalues" if array.ndim > 1 else ""
+
+
+def _order_parameter(values: Any) -> str:
+    """One number per layer; of matrices their eigenvalues, all or from the smallest to the largest."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim < 2:
+        return _values(array)
+    spectra = np.linalg.eigvalsh(array.reshape(-1, *array.shape[-2:]))
+    return "; ".join(_values(q) if len(q) <= 3 else f"{q[0]:.4g} to {q[-1]:.4g}" for q in spectra)
 
 
 def _values(values: Any) -> str:

@@ -1,0 +1,73 @@
+"""What a posterior is made of: a law of the order parameters with the training data that it was inferred from."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.posterior.certificate import Validity
+from widthwise.posterior.prediction import Prediction
+from widthwise.posterior.score import Errors
+from widthwise.posterior.sources import AbstractSource
+
+
+class AbstractLaw(abc.ABC):
+    """Weighted order parameters, each of which makes the network a Gaussian process conditioned on the data.
+
+    One file per kind of order parameter: a number (`scalar`), a matrix over the outputs (`outputs`), a matrix over the
+    patches (`patches`).
+
+    Attributes:
+        source: the training inputs and their kernel.
+        temperature: T.
+    """
+
+    kind: str
+    source: AbstractSource
+    temperature: float
+
+    @property
+    @abc.abstractmethod
+    def targets(self) -> Float[np.ndarray, "P *D"]:
+        """The training targets (P,) or (P, D)."""
+
+    @property
+    @abc.abstractmethod
+    def order_parameters(self) -> dict[str, np.ndarray]:
+        """Posterior means, per hidden layer."""
+
+    @property
+    @abc.abstractmethod
+    def solver(self) -> str:
+        """What reduced the kernel."""
+
+    @abc.abstractmethod
+    def log_evidence(self, approximation: str) -> float:
+        """log p(y | X) by the approximation named."""
+
+    @abc.abstractmethod
+    def validity(self, *, exact: bool) -> Validity:
+        """τ, ρ and the neurons' kurtosis, and what they say."""
+
+    @abc.abstractmethod
+    def training_error(self) -> Errors:
+        """ε_t; of several outputs their sum."""
+
+    @abc.abstractmethod
+    def dual_vector(self) -> Float[np.ndarray, "P *D"]:
+        """(y − ⟨f⟩)/T on the training points."""
+
+    @abc.abstractmethod
+    def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
+        """The posterior of f at new points."""
+
+    @abc.abstractmethod
+    def renormalised_kernel(self, X1: Any, X2: Any) -> np.ndarray:
+        """K_R between two sets of inputs, averaged over the order parameters."""
+
+    @abc.abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a file needs, besides the training inputs and targets, to make this law again."""
