@@ -41,8 +41,9 @@ test-slow: $(VENV)/tested   ## the slow tests: long chains, large kernels, real 
 bench: $(VENV)/tested       ## time the engine against LAPACK and rewrite docs/benchmarks.md
 	$(ONE) $(BIN)/python bench/run.py --write docs/benchmarks.md
 
-evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (an hour)
+evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
 	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md
+	$(ONE) $(BIN)/python bench/architectures.py --write docs/evidence.md
 
 lint: $(VENV)/linted        ## style, types, and the import walls
 	$(BIN)/ruff check .

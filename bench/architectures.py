@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--write", help="the Markdown file whose second table is replaced")
     parser.add_argument("--rows", default="architectures.jsonl", help="networks already sampled; new ones are added")
     parser.add_argument("--groups", default="depth,outputs,patches")
+    parser.add_argument("--tasks", default="", help="only tasks whose name has one of these words in it: MNIST,CIFAR")
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--only-sample", action="store_true")
@@ -159,6 +160,8 @@ def main() -> None:
     rows = []
     for group, task, data, network in networks(arguments.mnist, arguments.cifar):
         key = (group, task, short(network))
+        if not any(word in task for word in arguments.tasks.split(",")):
+            continue
         if key not in found and group in arguments.groups.split(","):
             row = dict(zip(("group", "task", "network"), key)) | sampled(
                 network, data, arguments.chains, arguments.draws

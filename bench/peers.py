@@ -16,8 +16,9 @@ import widthwise as ww
 T = 0.01
 HOW = (
     "To measure it: `.venv/bin/pip install torch==2.13.0 && .venv/bin/pip install --no-deps deepbays`, then "
-    "`make bench`; the benchmark puts empty stand-ins for the `cupy` and `torchvision` that deepbays imports. Its "
-    "class for several outputs does not run, and the index version has neither the `global` nor the `linearised` closure."
+    "`make bench`; the benchmark puts empty stand-ins for the `cupy` and `torchvision` that deepbays imports. "
+    "Its class for several outputs does not run; the index version has neither the `global` nor the `linearised` "
+    "closure."
 )
 
 

@@ -98,7 +98,7 @@ ARCHITECTURES = {
 @pytest.mark.parametrize("case", ARCHITECTURES)
 def test_every_architecture_has_its_options(case, call, here):
     options, described = ARCHITECTURES[case]
-    status, out, err = call("predict", *SMALL, "--temperature", 0.1, *options, "--json", "p.json", "--figure", "p.png")
+    status, _, err = call("predict", *SMALL, "--temperature", 0.1, *options, "--json", "p.json", "--figure", "p.png")
     assert (status, err) == (0, "")
     classes = (0, 1, 2) if case == "three classes" else (0, 1)
     images = described is None

@@ -96,7 +96,7 @@ def _own_error(posterior, prediction, problem, covariance):
     return np.append(errors, posterior.law.action.evidence.standard_error)
 
 
-def assert_agree(posterior, problem, draw, rng, draws=200_000, *, informative=0.12, within=4.5):
+def assert_agree(posterior, problem, draw, rng, draws=200_000, *, informative=0.15, within=4.5):
     """Theory and weighed weights agree within both errors, which are small enough to say something."""
     (theory, own), (sampled, error) = told(posterior, problem), weigh(problem, draw, rng, draws)
     both = np.hypot(own, error)

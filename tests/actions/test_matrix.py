@@ -232,7 +232,7 @@ def test_calibrated_weights(rng):
 
 def test_refusals(rng):
     K, Y = problem(rng)
-    with pytest.raises(InputError, match=r"^MonteCarlo: expected draws of at least 8, got 2\.$"):
+    with pytest.raises(InputError, match=r"^draws: expected a whole number of at least 8, got 2; pass e\.g\. 500\.$"):
         MonteCarlo(draws=2)
     with pytest.raises(InputError, match=r"expected widths of at least 3 .* got 2"):
         action(K, Y, (2,)).log_evidence_saddle()

@@ -215,10 +215,12 @@ def test_invariances(data, closure):
 @pytest.mark.parametrize("options", [{"closure": "nested"}, {"closure": "linearised"}, {"bias_variance": 0.2}])
 def test_prepared_data_serve_every_width(data, options):
     X, y, X_test, y_test = data
-    quick = ww.infer(ww.prepare(network((3, 3), **options), X), y, temperature=T, widths=(12, 9))
+    prepared = ww.prepare(network((3, 3), **options), X)
+    quick = ww.infer(prepared, y, temperature=T, widths=(12, 9))
     direct = infer(network(**options), X, y)
     assert quick.network == direct.network
-    assert quick.score(X_test, y_test).total == pytest.approx(direct.score(X_test, y_test).total, rel=1e-9)
+    for at in (X_test, prepared.at(X_test)):
+        assert quick.score(at, y_test).total == pytest.approx(direct.score(X_test, y_test).total, rel=1e-9)
 
 
 def test_outside_its_domain_the_linearised_closure_is_an_error_or_a_status():

@@ -103,13 +103,14 @@ def test_integrated_is_weight_space_monte_carlo(case):
     """φ = identity: exact at every number of channels, fewer than patches included."""
     D, shape, options = CASES[case]
     rng = np.random.default_rng(5 + len(case))
-    problem = Problem.of(rng, 3, shape, D, 0.6)
+    temperature = 0.6 if case in FAST else 2.0  # colder, and too few of the prior's draws carry all the weight
+    problem = Problem.of(rng, 3, shape, D, temperature)
     net = network(activation="identity", **options)
-    how = ww.MonteCarlo(draws=200, warmup=80, nodes=1600)
-    posterior = ww.infer(net, problem.X, problem.y, temperature=0.6, monte_carlo=how)
+    how = ww.MonteCarlo(draws=200 if case in FAST else 800, warmup=80, nodes=1600)
+    posterior = ww.infer(net, problem.X, problem.y, temperature=temperature, monte_carlo=how)
     assert posterior.approximation == "integrated"
     assert posterior.validity.verdict == "sound"
-    assert_agree(posterior, problem, real(net, D), rng, 150_000, informative=0.15)
+    assert_agree(posterior, problem, real(net, D), rng, 150_000, informative=0.2)
 
 
 @pytest.mark.parametrize("D", [1, pytest.param(2, marks=SLOW)])
@@ -187,7 +188,7 @@ def test_the_evidences_agree_with_many_channels(data):
     ("readout", "outputs", "approximation"),
     [
         *((readout, D, name) for readout in ("dense", "average") for D in (1, 2) for name in ("saddle", "infinite")),
-        ("dense", 1, "integrated"),
+        pytest.param("dense", 1, "integrated", marks=SLOW),
         ("average", 1, "integrated"),
         pytest.param("dense", 2, "integrated", marks=SLOW),
     ],
@@ -254,7 +255,7 @@ def test_rotated_outputs_rotate_everything(data):
     assert two.score(X_test, y_test @ R).total == pytest.approx(one.score(X_test, y_test).total, rel=1e-7)
 
 
-@pytest.mark.parametrize("approximation", ["saddle", "integrated"])
+@pytest.mark.parametrize("approximation", ["saddle", pytest.param("integrated", marks=SLOW)])
 def test_the_order_of_examples_does_not_matter(data, approximation):
     X, y, X_test, y_test = data
     shuffled = np.random.default_rng(0).permutation(10)
@@ -281,9 +282,9 @@ def test_a_channel_axis_of_one_and_one_column_of_targets_are_taken_for_none(data
         (1, "dense", "integrated"),
         (2, "dense", "saddle"),
         (2, "dense", "infinite"),
-        (2, "dense", "integrated"),
+        pytest.param((2, "dense", "integrated"), marks=SLOW),
         (1, "average", "saddle"),
-        (2, "average", "integrated"),
+        (2, "average", "saddle"),
     ],
     ids=lambda case: " ".join(map(str, case)),
 )
@@ -366,8 +367,10 @@ def test_prepared_images_serve_one_kernel(data, outputs):
         at = prepared.at(X_test)
         expected = direct.score(X_test, y_test).total
         assert quick.score(at, y_test).total == pytest.approx(expected, rel=1e-8)
-        covariances = [one.predict(at, covariance=True).covariance for one in (quick,)]
-        np.testing.assert_allclose(covariances[0], direct.predict(X_test, covariance=True).covariance, atol=1e-8)
+        a, b = quick.predict(at, covariance=True), direct.predict(X_test, covariance=True)
+        np.testing.assert_allclose(a.covariance, b.covariance, atol=1e-8)
+    finite = infer(dense, X, y)
+    np.testing.assert_array_equal(finite.predict(at).mean, finite.predict(X_test).mean)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -397,7 +400,7 @@ REFUSALS = {
     "kernel of another size": (lambda X, y: infer(network(), X, y).renormalised_kernel(X[:, :, :4]), "X1: expected im"),
     "evidence": (lambda X, y: infer(network(4), X, y).log_evidence, "expected widths of at least 6 .*got 4"),
     "one number": (lambda X, y: infer(network(), X, y).action([1.0]), "expected one number as order parameter"),
-    "one chain": (lambda X, y: MonteCarlo(chains=1), "expected chains of at least"),
+    "one chain": (lambda X, y: MonteCarlo(chains=1), "chains: expected a whole number of at least"),
 }
 
 

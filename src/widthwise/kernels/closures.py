@@ -4,8 +4,8 @@
     nested:      K_ℓ = (Q_ℓ/λ_ℓ) κ[K_{ℓ-1} + σ_b²],   K_R = K_L                  [Pacelli et al. 2023, arXiv 2209.04882]
     linearised:  the part of κ that is linear in the change of the layer below  [Baglioni et al. 2026, arXiv 2605.29684]
 
-No order parameter multiplies a bias. They agree to first order around Q = 1, and coincide for homogeneous activations
-without biases. A mean of the activation is part of K, nothing more: the theory of Q alone.
+No order parameter multiplies a bias. The last two agree to first order around Q = 1; for homogeneous activations
+without biases all three coincide. A mean of the activation is part of K, nothing more: the theory of Q alone.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -16,6 +17,7 @@ from widthwise.saddle import Saddle
 
 MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at most
 INDEPENDENT = 100  # effective draws of it, at least
+CROWDED = 0.1  # rows of a matrix Q for each unit, beyond which its saddle is doubted
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Validity:
         rho: the data's share in the order parameter, 0 ≤ ρ < 1.
         kurtosis: excess kurtosis of aᵀφ(h) over the prior; None where the neurons are not known or several layers deep.
         nats: what that changes in the log evidence, at first order.
-        verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2), "doubtful", or "outside"
-            (ρτ ≥ 0.8).
+        verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; at the saddle of a matrix Q
+            at most a tenth as many rows as units), "doubtful", or "outside" (ρτ ≥ 0.8).
         reason: the verdict in words.
     """
 
@@ -95,7 +97,9 @@ class Validity:
         return self.rho * self.tau
 
 
-def validity(tau: float, rho: float, along: Gaussianity | None, *, exact: bool, deep: bool = False) -> Validity:
+def validity(
+    tau: float, rho: float, along: Gaussianity | None, *, exact: bool, deep: bool = False, crowding: float = 0.0
+) -> Validity:
     """ρ, τ and the kurtosis at the minimum of an action, and what they say.
 
     Args:
@@ -104,8 +108,9 @@ def validity(tau: float, rho: float, along: Gaussianity | None, *, exact: bool, 
         along: the neurons' kurtosis along the dual vector, where it is known.
         exact: whether the approximation in use is exact for this network at every width.
         deep: whether the network has several hidden layers.
+        crowding: rows of a matrix Q for each unit of the layer, where its saddle stands for the integral.
     """
-    verdict, reason = _verdict(rho * tau, along, exact=exact, deep=deep)
+    verdict, reason = _verdict(rho * tau, along, exact=exact, deep=deep, crowding=crowding)
     kurtosis, nats = (None, None) if along is None else (along.kurtosis, along.nats)
     return Validity(tau, rho, kurtosis, nats, verdict, reason)
 
@@ -128,7 +133,7 @@ def neuron_shares(
     return float(direction @ T @ direction), max(float(values[-1]), 0.0), direction
 
 
-def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bool) -> tuple[str, str]:
+def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bool, crowding: float) -> tuple[str, str]:
     if exact:
         return "sound", "exact at every width for this network and approximation"
     if product >= 0.8:
@@ -140,6 +145,11 @@ def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bo
         return "doubtful", (
             f"neurons are not Gaussian along the labels (excess kurtosis {along.kurtosis:.2g}): sampled test errors "
             "were off by 0.2 to 38 %"
+        )
+    if crowding > CROWDED:
+        return "doubtful", (
+            f"Q has {crowding:.2g} rows for each unit of the layer, and its fluctuations are not small: the saddle was "
+            "off by 0.5 to 12 % where the integral is exact; use approximation='integrated'"
         )
     if product >= 0.5:
         return "doubtful", f"rho*tau = {product:.2g}: beyond 0.5 sampled test errors were off by up to 36 %"
@@ -177,8 +187,10 @@ def closed_form(solver: str) -> Certificate:
 
 def of_matrix_action(
     action: MatrixAction, approximation: str, solver: str, *, throw: bool
-) -> tuple[Float[np.ndarray, "L G m m"], Float[np.ndarray, " G"], Certificate]:
+) -> tuple[Any, Float[np.ndarray, " G"], Certificate]:
     """The order parameters Q_1 … Q_L (L, G, m, m) of a matrix action, their weights, and how they were found.
+
+    Those of several convolutional layers are one array each, (G, m_ℓ, m_ℓ).
 
     Args:
         action: S(Q).

@@ -91,7 +91,8 @@ class OutputsLaw(AbstractLaw):
             a = (self.engine.rotated_targets @ direction) / (self.temperature + q * k)
             a = self.engine.spectrum.rotate_back(a[:, None])[:, 0]
             along = gaussianity(network, self.engine.X, a, q)
-        return validity(tau, rho, along, exact=exact, deep=network.depth > 1)
+        crowding = Q.shape[0] / min(network.widths) if len(self.Q) == 1 else 0.0
+        return validity(tau, rho, along, exact=exact, deep=network.depth > 1, crowding=crowding)
 
     @cached_property
     def _k(self) -> Float[np.ndarray, " P"]:

@@ -11,8 +11,9 @@ from scipy.special import gammaln
 
 from widthwise.actions.batch import minimise_all
 from widthwise.errors import InputError, NumericalError
-from widthwise.networks import FullyConnected
+from widthwise.networks import FullyConnected, PrecomputedKernel
 from widthwise.posterior import checks
+from widthwise.posterior.infer import multiplies_one_kernel
 from widthwise.posterior.prepare import Prepared, PreparedInputs
 from widthwise.posterior.score import signs
 
@@ -84,9 +85,16 @@ def scan(
     network = prepared.network
     if isinstance(network, FullyConnected) and network.depth > 1:
         raise InputError(f"scan: expected one hidden layer, got {network.depth}; call infer(prepared, y, ...) instead.")
-    own = network.precisions[-1] if isinstance(network, FullyConnected) else 1.0
+    if not multiplies_one_kernel(network):
+        raise InputError(
+            f"scan: expected a network with one kernel, got {network.name}, whose patches each have their own; call "
+            "infer(network, X, y, ...) instead."
+        )
+    own = 1.0 if isinstance(network, PrecomputedKernel) else network.precisions[-1]
     N, T, lam = _points(network.widths[-1] if width is None else width, temperature, readout_precision, own)
-    y = checks.targets(y, len(prepared.X))
+    y = checks.targets(y, len(prepared.X), outputs=0)
+    if y.ndim == 2:
+        raise InputError(f"scan: expected one target per example, got {y.shape[1]}; call infer(prepared, y, ...).")
     k, coordinates = prepared.system.k, prepared.system.U.T @ y
     scale = own / lam
     found = minimise_all(k, coordinates**2, N, T, scale)

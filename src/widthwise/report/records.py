@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from widthwise.errors import InputError
+
 
 def plain(value: Any) -> Any:
     """Dataclasses as dictionaries, derived numbers included; arrays as lists, NaN and ±inf as None: what JSON can say.
@@ -80,7 +82,7 @@ def prediction_record(
         "certificate": plain(posterior.certificate),
         "validity": plain(posterior.validity),
         "load": plain(posterior.load),
-        "log_evidence": posterior.log_evidence,
+        "log_evidence": evidence(posterior),
         "training_error": errors(posterior.training_error),
         "generalisation_error": errors(score),
         "accuracy": plain(score.accuracy) if classified else None,
@@ -92,6 +94,14 @@ def prediction_record(
         },
         "seconds": seconds,
     }
+
+
+def evidence(posterior: Any) -> float | None:
+    """The log evidence; None where it has none (the saddle of a matrix with more rows than the layer has units)."""
+    try:
+        return float(posterior.log_evidence)
+    except InputError:
+        return None
 
 
 def errors(result: Any) -> dict[str, Any]:

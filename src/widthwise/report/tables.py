@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from widthwise.report.records import evidence
+
 _VALIDITY_STYLE = {"sound": "green", "doubtful": "yellow", "outside": "red"}
 
 
@@ -59,7 +61,9 @@ def prediction_table(
         _number(infinite_score.negative_log_likelihood),
         "",
     )
-    table.add_row("log evidence", f"{posterior.log_evidence:.2f}", f"{infinite.log_evidence:.2f}", "")
+    finite_evidence = evidence(posterior)
+    shown = "–" if finite_evidence is None else f"{finite_evidence:.2f}"
+    table.add_row("log evidence", shown, f"{infinite.log_evidence:.2f}", "")
     wide_values = infinite.order_parameters
     for name, values in posterior.order_parameters.items():
         wide = _order_parameter(wide_values[name]) if name in wide_values else ""

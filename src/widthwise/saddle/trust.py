@@ -68,7 +68,10 @@ def minimise_few(
     while np.isfinite(value) and used < steps:
         if float(np.abs(gradient).max()) <= tolerance * max(1.0, float(np.abs(B).max())):
             break
-        step = -np.linalg.solve(B, gradient)
+        try:
+            step = -np.linalg.solve(B, gradient)
+        except np.linalg.LinAlgError:  # an update lost to rounding: the search ends where it is, unconverged
+            break
         length = float(np.abs(step).max())
         step *= min(1.0, radius / length)
         length = min(length, radius)
