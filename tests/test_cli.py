@@ -120,6 +120,22 @@ def test_every_architecture_has_its_options(case, call, here):
     assert (here / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_two_convolutional_layers_of_a_linear_network(call, here, monkeypatch):
+    small = ww.MonteCarlo(draws=60)
+    monkeypatch.setattr("widthwise.posterior.patches.MonteCarlo", lambda: small)
+    options = ["--conv", "6,4", "--conv", "5,2x1", "--stride", "2", "--stride", "1", "--activation", "identity"]
+    status, _, err = call("predict", *SMALL, "--temperature", 1.0, *options, "--json", "p.json", "--figure", "p.png")
+    assert (status, err) == (0, "")
+    X, y, X_test, y_test = ww.load_data("digits", classes=(0, 1), train_size=30, test_size=20, flatten=False)
+    network = ww.Convolutional((6, 5), ((4, 4), (2, 1)), stride=((2, 2), (1, 1)), activation="identity")
+    posterior = ww.infer(network, X, y, temperature=1.0, monte_carlo=small)
+    record = strict(here / "p.json")
+    assert record["generalisation_error"]["total"] == pytest.approx(posterior.score(X_test, y_test).total, rel=1e-9)
+    assert set(record["order_parameters"]) == {"Q", "Q_2"}
+    assert record["network"]["channels"] == [6, 5]
+    assert (here / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_bare_predict_is_sensible(call, here):
     status, out, err = call("predict", "--json", "p.json")
     assert (status, err) == (0, "")
@@ -225,7 +241,8 @@ BAD = {
     "patch too large": (["predict", "--conv", "16,9"], "at most the image's 8x8"),
     "padding without conv": (["predict", "--padding", "same"], "with --conv only"),
     "stride without conv": (["predict", "--stride", "2"], "with --conv only"),
-    "conv of depth two": (["predict", "--conv", "16,4", "--depth", "2"], "one convolutional layer"),
+    "conv of depth two": (["predict", "--conv", "16,4", "--depth", "2"], "one per --conv"),
+    "two erf convolutions": (["predict", "--conv", "8,2", "--conv", "8,2"], "identity"),
     "conv on rows": (["predict", "good.npz", "--conv", "16,2"], "(examples, height, width)"),
     "depth against widths": (["predict", "--width", "20,30", "--depth", "3"], "--depth"),
     "activation": (["predict", "--activation", "relo"], "did you mean 'relu'"),

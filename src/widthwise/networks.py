@@ -166,33 +166,66 @@ def _pair(name: str, values: Any) -> tuple[int, int]:
     return entries[0], entries[-1]
 
 
+def _pairs(name: str, values: Any, layers: int) -> tuple[tuple[int, int], ...]:
+    """`values` as (down, across) of each layer: one pair for all, or a pair for each."""
+    values = _unwrapped(values)
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        return (_pair(name, values),) * layers
+    entries = [_unwrapped(entry) for entry in values]
+    if not any(isinstance(entry, Iterable) and not isinstance(entry, str) for entry in entries):
+        return (_pair(name, entries),) * layers
+    if len(entries) != layers:
+        raise InputError(
+            f"{name}: expected one pair or {layers} of them, got {len(entries)}; "
+            f"there are {layers} such layers in this network."
+        )
+    return tuple(_pair(name, entry) for entry in entries)
+
+
+def _place(image: tuple[int, int], patch: tuple[int, int], stride: tuple[int, int], padding: str) -> Patches | None:
+    """Where the patches of an image lie; None where none is whole."""
+    if padding == "valid":
+        if any(p > H for p, H in zip(patch, image)):
+            return None
+        rows, columns = ((H - p) // s + 1 for H, p, s in zip(image, patch, stride))
+        return Patches(image, patch, stride, (rows, columns), (0, 0))
+    rows, columns = (-(-H // s) for H, s in zip(image, stride))
+    missing = ((g - 1) * s + p - H for g, s, p, H in zip((rows, columns), stride, patch, image))
+    above, left = (max(number, 0) // 2 for number in missing)
+    return Patches(image, patch, stride, (rows, columns), (above, left))
+
+
 @dataclass(frozen=True)
 class Convolutional:
-    """One convolutional layer of shared weights on the patches of an image, and a linear readout.
+    """Convolutional layers of shared weights, each on the patches of the one below, and a linear readout.
 
-        h_{c,i} = W_c·x_i/√(|patch| C) + b_c,   f(x) = Σ_{c,i} v_{c,i} φ(h_{c,i})/√(N_c n)
-        W ~ N(0, 1/λ_0),   v ~ N(0, 1/λ_1),   b_c ~ N(0, σ_b²),   x_i: patch i of n, all C input channels of it
+        h^1_{c,i} = W^1_c·x_i/√(|p_1| C) + b^1_c
+        h^{ℓ+1}_{c,o} = Σ_{c',δ} W^{ℓ+1}_{c,c',δ} φ(h^ℓ_{c', i(o,δ)})/√(|p_{ℓ+1}| N_ℓ) + b^{ℓ+1}_c
+        f(x) = Σ_{c,o} v_{c,o} φ(h^L_{c,o})/√(N_L n_L)
+        W^ℓ ~ N(0, 1/λ_{ℓ-1}),   v ~ N(0, 1/λ_L),   b^ℓ_c ~ N(0, σ_b²)
                                                             [Aiudi, Pacelli et al. 2025, Nat. Commun., arXiv 2307.11807]
 
-    Images are (P, H, W) or (P, H, W, C). Each output has its own readout.
+    x_i is patch i of n_1, all C input channels of it; i(o, δ) is entry δ of patch o (zero outside). Images are
+    (P, H, W) or (P, H, W, C). Each output has its own readout.
 
     Args:
-        channels: N_c, the hidden channels.
-        patch: (height, width) of the receptive field, one number for a square.
-        stride: (down, across) from patch to patch; by default the patch itself, so that patches do not overlap.
+        channels: N_1 … N_L, the hidden channels of each layer; one number for one layer.
+        patch: (height, width) of the receptive field, one number for a square; one for all layers, or one per layer.
+        stride: (down, across) from patch to patch, for all layers or per layer; by default the patch itself, so that
+            patches do not overlap.
         activation: a name, an `Activation`, or any elementwise callable.
         padding: "valid" (whole patches only) or "same" (zeros around, ⌈H/stride⌉ rows of patches).
-        readout: "dense" (one weight per channel and patch) or "average" (v_{c,i} = v_c/√n: pooled over the patches).
-        weight_precisions: λ_0, λ_1, one number for both or two, more than zero.
-        bias_variance: σ_b² of the hidden channels; the readout has no bias.
+        readout: "dense" (one weight per channel and patch) or "average" (v_{c,o} = v_c/√n_L: pooled over the patches).
+        weight_precisions: λ_0 … λ_L, one number for all or L+1 of them, more than zero.
+        bias_variance: σ_b² of the hidden channels, one number for all or L of them; the readout has no bias.
 
     Raises:
         InputError: a number out of range, an unknown name.
     """
 
-    channels: int
-    patch: tuple[int, int]
-    stride: tuple[int, int] | None = None
+    channels: int | tuple[int, ...]
+    patch: tuple[int, int] | tuple[tuple[int, int], ...]
+    stride: tuple[int, int] | tuple[tuple[int, int], ...] | None = None
     activation: str | Activation | Callable[[Any], Any] = "erf"
     padding: str = "valid"
     readout: str = "dense"
@@ -202,66 +235,77 @@ class Convolutional:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        channels = _positive_integers("channels", self.channels, "one whole number", "64")
-        if len(channels) != 1:
-            raise InputError(f"channels: expected one whole number, got {len(channels)}; one layer is covered.")
-        put(self, "channels", channels[0])
-        put(self, "patch", _pair("patch", self.patch))
-        put(self, "stride", self.patch if self.stride is None else _pair("stride", self.stride))
+        channels = _positive_integers("channels", self.channels, "one whole number or one per layer", "64")
+        L = len(channels)
+        put(self, "channels", channels[0] if L == 1 else channels)
+        patches = _pairs("patch", self.patch, L)
+        strides = patches if self.stride is None else _pairs("stride", self.stride, L)
+        put(self, "patch", patches[0] if len(set(patches)) == 1 else patches)
+        put(self, "stride", strides[0] if len(set(strides)) == 1 else strides)
         put(self, "phi", resolve(self.activation))
         if self.padding not in PADDINGS:
             raise unknown_name("padding", self.padding, PADDINGS)
         if self.readout not in READOUTS:
             raise unknown_name("readout", self.readout, READOUTS)
-        put(self, "weight_precisions", _per_layer("weight_precisions", self.weight_precisions, 2, zero=False))
-        put(self, "bias_variance", _per_layer("bias_variance", self.bias_variance, 1, zero=True)[0])
+        put(self, "weight_precisions", _per_layer("weight_precisions", self.weight_precisions, L + 1, zero=False))
+        biases = _per_layer("bias_variance", self.bias_variance, L, zero=True)
+        put(self, "bias_variance", biases[0] if len(set(biases)) == 1 else biases)
 
     @property
     def depth(self) -> int:
-        """L = 1 hidden layer."""
-        return 1
+        """L, the number of convolutional layers."""
+        return len(self.widths)
 
     @property
-    def widths(self) -> tuple[int]:
-        """(N_c,): the width whose order parameter this is."""
-        return (self.channels,)
+    def widths(self) -> tuple[int, ...]:
+        """N_1 … N_L: the widths whose order parameters these are."""
+        return self.channels if isinstance(self.channels, tuple) else (self.channels,)
 
     @property
     def precisions(self) -> tuple[float, ...]:
-        """λ_0, λ_1."""
-        return _per_layer("weight_precisions", self.weight_precisions, 2, zero=False)
+        """λ_0 … λ_L, length L + 1."""
+        return _per_layer("weight_precisions", self.weight_precisions, self.depth + 1, zero=False)
 
     @property
     def bias_variances(self) -> tuple[float, ...]:
-        """(σ_b²,)."""
-        return _per_layer("bias_variance", self.bias_variance, 1, zero=True)
+        """σ_b² of each layer, length L."""
+        return _per_layer("bias_variance", self.bias_variance, self.depth, zero=True)
 
     @property
     def name(self) -> str:
         """In words, for tables."""
-        size = "x".join(str(p) for p in self.patch)
+        channels = "-".join(str(N) for N in self.widths)
+        sizes = dict.fromkeys("x".join(str(p) for p in patch) for patch in _pairs("patch", self.patch, self.depth))
         pooled = ", average-pooled" if self.readout == "average" else ""
-        return f"{self.phi.name} convolutional network, {self.channels} channels on {size} patches{pooled}"
+        return f"{self.phi.name} convolutional network, {channels} channels on {', '.join(sizes)} patches{pooled}"
 
     def patches(self, height: int, width: int) -> Patches:
-        """Where the patches of an H × W image lie.
+        """Where the patches of an H × W image lie, those of the first layer.
 
         Raises:
             InputError: the patch does not fit into the image.
         """
-        image, stride = (height, width), self.stride or self.patch
-        if self.padding == "valid":
-            if any(p > H for p, H in zip(self.patch, image)):
+        return self.stack(height, width)[0]
+
+    def stack(self, height: int, width: int) -> tuple[Patches, ...]:
+        """Where the patches of every layer lie on an H × W image: the grid of one is the image of the next.
+
+        Raises:
+            InputError: a patch does not fit into what is below it.
+        """
+        image, places = (height, width), []
+        patches, strides = _pairs("patch", self.patch, self.depth), _pairs("stride", self.stride, self.depth)
+        for layer, (patch, stride) in enumerate(zip(patches, strides), 1):
+            place = _place(image, patch, stride, self.padding)
+            if place is None:
+                name, below = ("patch", "image") if layer == 1 else (f"patch of layer {layer}", "grid below")
                 raise InputError(
-                    f"patch: expected at most the image's {height}x{width}, got {self.patch[0]}x{self.patch[1]}; "
+                    f"{name}: expected at most the {below}'s {image[0]}x{image[1]}, got {patch[0]}x{patch[1]}; "
                     'take a smaller patch, or padding="same".'
                 )
-            rows, columns = ((H - p) // s + 1 for H, p, s in zip(image, self.patch, stride))
-            return Patches(image, self.patch, stride, (rows, columns), (0, 0))
-        rows, columns = (-(-H // s) for H, s in zip(image, stride))
-        missing = ((g - 1) * s + p - H for g, s, p, H in zip((rows, columns), stride, self.patch, image))
-        above, left = (max(number, 0) // 2 for number in missing)
-        return Patches(image, self.patch, stride, (rows, columns), (above, left))
+            places.append(place)
+            image = place.grid
+        return tuple(places)
 
 
 @dataclass(frozen=True)

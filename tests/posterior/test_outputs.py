@@ -459,3 +459,18 @@ def test_chains_that_have_not_mixed_are_refused_or_a_status(data):
     found = infer(network((2,)), X, y, "integrated", monte_carlo=short, throw=False)
     assert found.certificate.status == "not mixed"
     assert not found.certificate.converged
+
+
+def test_many_test_points_are_scored_in_pieces(data, monkeypatch):
+    from widthwise.posterior import law
+
+    X, Y, X_test, Y_test = data
+    for approximation in ("saddle", "integrated"):
+        how = {"temperature": 0.3, "approximation": approximation}
+        posterior = ww.infer(ww.FullyConnected([9], "erf"), X, Y, monte_carlo=ww.MonteCarlo(draws=60), **how)
+        monkeypatch.undo()
+        whole = posterior.score(X_test, Y_test)
+        monkeypatch.setattr(law, "_ENTRIES", 2 * len(posterior.law.weights) * Y.shape[1] ** 2)
+        pieces = posterior.score(X_test, Y_test)
+        for name in ("total", "bias", "variance", "negative_log_likelihood"):
+            assert getattr(pieces, name) == pytest.approx(getattr(whole, name), rel=1e-12)

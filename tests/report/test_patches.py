@@ -28,6 +28,17 @@ def test_the_images_are_the_numbers(Q):
         assert high - centre == pytest.approx(np.abs(largest).max())
 
 
+def test_several_layers_are_measured_from_their_own_infinite_width(Q, rng):
+    wide = np.diag([0.5, 1.0, 2.0, 0.0, 1.0, 1.0]) + 0.1
+    wide[3] = wide[:, 3] = 0.0
+    left, right = renormalisation_figure(Q, (2, 3), title="t", infinite=wide).axes[:2]
+    seen = [0, 1, 2, 4, 5]
+    shown = left.images[0].get_array().ravel()
+    np.testing.assert_allclose(shown[seen], Q.diagonal()[seen] / wide.diagonal()[seen])
+    assert shown[3] == 1.0  # no patch above sees it
+    np.testing.assert_array_equal(right.images[0].get_array(), Q - wide)
+
+
 @pytest.mark.parametrize(("grid", "size"), [((1, 1), 1), ((1, 6), 6), ((8, 12), 96)])
 def test_nothing_moved_and_every_grid(grid, size):
     figure = renormalisation_figure(np.eye(size), grid, title="t", subtitle="s")

@@ -1,5 +1,6 @@
 """Effective actions: order parameters in, S and the renormalised kernel out. One file per action."""
 
+from widthwise.actions.hierarchy import PatchHierarchy
 from widthwise.actions.layered import LayeredAction
 from widthwise.actions.matrix import MatrixAction, MonteCarlo
 from widthwise.actions.outputs import OutputsTerm
@@ -12,6 +13,7 @@ __all__ = [
     "MatrixAction",
     "MonteCarlo",
     "OutputsTerm",
+    "PatchHierarchy",
     "PatchTerm",
     "ScalarAction",
     "TwoParameterAction",

@@ -19,15 +19,18 @@ from jaxtyping import Float
 from scipy.linalg import blas, lapack
 
 from widthwise.actions.chain import ChainPrior
+from widthwise.actions.scalar import ScalarAction
 from widthwise.errors import InputError, NumericalError
 from widthwise.kernels.closures import AbstractClosure
 from widthwise.numerics.lapack import cholesky, cholesky_solve
+from widthwise.numerics.spectra import FactoredSpectrum, TridiagonalSpectrum
 from widthwise.saddle import Saddle, StationaryPoint, Status
 from widthwise.saddle.search import Search
 from widthwise.saddle.trust import minimise_few
 
 Layers = Float[np.ndarray, " L"]
 _WIDER = (1 / 64, 1 / 16, 1 / 4, 1.0)  # the continuation: N_ℓ is divided by these, one after the other
+_TRIDIAGONAL_UP_TO = 1200  # examples; above, one Cholesky factorisation is faster
 _OTHER_STARTS = (0.0, -2.0, 1.0)  # log Q_ℓ, the same in every layer
 _INDEFINITE = 1e-10  # of the largest variance: eigenvalues of K_R down to minus this are rounding
 _LOST = 1e-3  # a rounding error in log Q that makes the minimum meaningless
@@ -127,8 +130,9 @@ class LayeredAction:
     def saddle(self) -> Saddle:
         """The lowest minimum of S in log Q, with every other stationary point found.
 
-        From infinite width by continuation in the width, and from other starts; each end polished by Newton steps and
-        judged by its Hessian; between two minima the point that parts them.
+        From the saddle of one number for all layers, and from other starts, infinite width among them (should the first
+        fail, by continuation in the width); each end polished by Newton steps and judged by its Hessian; between two
+        minima the point that parts them.
 
         Status OUTSIDE_DOMAIN: no minimum has a positive semi-definite K_R (the linearised closure at small Q_ℓ); the
         lowest minimum is then `best`, not to be predicted with.
@@ -139,7 +143,9 @@ class LayeredAction:
         if not math.isfinite(self.value(np.zeros(len(self.widths)))):
             self._solve(self.closure.training(np.ones(len(self.widths))))  # says which minor, and what to do
         search = Search(self.value_and_gradient)
-        search.descend(*self._continued(search))
+        search.descend(*self._one_number())
+        if not any(point.kind == "minimum" for point in search.points):
+            search.descend(*self._continued(search))
         for level in _OTHER_STARTS:
             u = np.full(len(self.widths), level)
             while not math.isfinite(self.value(u)):
@@ -147,6 +153,21 @@ class LayeredAction:
             search.descend(u, np.diag(self._N / self._N[-1]) * max(1.0, math.exp(level)))
         search.between()
         return self._chosen(search)
+
+    def _one_number(self) -> tuple[Layers, Float[np.ndarray, "L L"]]:
+        """The saddle and Hessian that there would be if the layers' product multiplied the kernel: one spectrum.
+
+        Infinite width where that has none.
+        """
+        K = self.closure.training(np.ones(len(self.widths))).copy()
+        spectrum = TridiagonalSpectrum.of(K, self.y) if len(K) <= _TRIDIAGONAL_UP_TO else FactoredSpectrum(K, self.y)
+        action = ScalarAction(spectrum, self.widths[-1], self.temperature, below=self.widths[:-1])
+        prior = self._N / self._N[-1]
+        if action.saddle.status is not Status.CONVERGED:
+            return np.zeros(len(prior)), np.diag(prior)
+        u = float(action.saddle.best.x[0])
+        data = max(action.jet(u).curvature - action.prior.jet(u).curvature, 0.0)
+        return np.log(action.layers), np.diag(prior * action.layers) + data
 
     def _continued(self, search: Search) -> tuple[Layers, Float[np.ndarray, "L L"]]:
         """Where the minimum at infinite width goes as the widths shrink, nearly; and the Hessian's approximation."""

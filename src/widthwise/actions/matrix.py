@@ -3,9 +3,9 @@
     S(Q) = Σ_r g(log q_r) + (1/N_L) [ log det A + yᵀA⁻¹y ],   A = T I + K_R(Q),   q_r: eigenvalues of Q = Q_1 (m, m)
                                           [Baglioni et al. 2024, arXiv 2412.15911; Aiudi et al. 2025, arXiv 2307.11807]
 
-g(u) = e^u − u for one hidden layer. The prior is a chain of Wishart matrices (`WishartChain`); what the data say comes
-through `AbstractDataTerm`. The saddle is sought over X = log Q, all symmetric matrices; the integral over Q by HMC in
-the coordinates of Bartlett's factors.
+g(u) = e^u − u for one hidden layer. The prior is a chain of Wishart matrices (`WishartChain`; of several convolutional
+layers `PatchHierarchy`); what the data say comes through `AbstractDataTerm`. The saddle is sought over X = log Q,
+all symmetric matrices; the integral over Q by HMC in the coordinates of Bartlett's factors.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from widthwise.actions.data_term import AbstractDataTerm
+from widthwise.actions.hierarchy import PatchHierarchy
 from widthwise.actions.wishart import WishartChain
 from widthwise.errors import InputError, NumericalError
 from widthwise.numerics.bridge import Normaliser, bridge
@@ -56,8 +57,8 @@ class MonteCarlo:
     def __post_init__(self) -> None:
         for name, least in (("chains", 2), ("draws", 8), ("warmup", 1), ("nodes", 1), ("seed", 0)):
             value = getattr(self, name)
-            if value < least:
-                raise InputError(f"MonteCarlo: expected {name} of at least {least}, got {value}.")
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+                raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}; pass e.g. 500.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class OrderParameterDraws:
         Q: nodes, draws of Q_1 evenly taken from all chains (G, m, m).
         weights: nearly equal, sum to 1, such that the nodes' averages are those of all draws for log det A + yᵀA⁻¹y and
             the entries of Q (of large ones the diagonal) (G,).
-        layers: Q_1 … Q_L of each node (L, G, m, m).
+        layers: Q_1 … Q_L of each node (L, G, m, m); of several convolutional layers one array each, (G, m_ℓ, m_ℓ).
         acceptance: of the chains' moves.
         ess: effective number of independent draws, the smaller of those of tr Q and of the data's log det A + yᵀA⁻¹y.
         rhat: their larger split R-hat.
@@ -77,7 +78,7 @@ class OrderParameterDraws:
 
     Q: Float[np.ndarray, "G m m"]
     weights: Float[np.ndarray, " G"]
-    layers: Float[np.ndarray, "L G m m"]
+    layers: Float[np.ndarray, "L G m m"] | tuple[np.ndarray, ...]
     acceptance: float
     ess: float
     rhat: float
@@ -101,16 +102,31 @@ class MatrixAction:
         data: what the data say at a Q.
         widths: N_1 … N_L.
         monte_carlo: how to integrate over Q.
+        prior: the law of Q before the data; by default the chain of Wishart matrices of these widths.
     """
 
     data: AbstractDataTerm
     widths: tuple[int, ...]
     monte_carlo: MonteCarlo = field(default_factory=MonteCarlo)
+    prior: WishartChain | PatchHierarchy = None  # type: ignore[assignment]
 
-    @cached_property
-    def prior(self) -> WishartChain:
-        """The law of Q before the data."""
-        return WishartChain(self.widths, self.data.side)
+    def __post_init__(self) -> None:
+        if self.prior is None:
+            object.__setattr__(self, "prior", WishartChain(self.widths, self.data.side))
+
+    @property
+    def chain(self) -> WishartChain:
+        """The prior, where its saddle is over one matrix.
+
+        Raises:
+            InputError: several convolutional layers, whose grids differ.
+        """
+        if not isinstance(self.prior, WishartChain):
+            raise InputError(
+                f"the saddle: expected one grid of patches, got {len(self.widths)} convolutional layers, whose order "
+                'parameters do not commute; use approximation="integrated".'
+            )
+        return self.prior
 
     @property
     def width(self) -> int:
@@ -129,7 +145,7 @@ class MatrixAction:
             data = self.data.terms((V * q) @ V.T)
         except NumericalError:
             return math.inf, np.full_like(x, np.inf)
-        prior, slopes = self.prior.energy(u)
+        prior, slopes = self.chain.energy(u)
         # d exp(X) = V (Φ ∘ VᵀdXV) Vᵀ, Φ_rs = (q_r − q_s)/(u_r − u_s)   [Daleckii & Krein 1965]
         Phi = np.sqrt(np.multiply.outer(q, q)) * _sinhc(0.5 * np.subtract.outer(u, u))
         G = Phi * (V.T @ data.gradient @ V) / self.width
@@ -143,7 +159,7 @@ class MatrixAction:
         Started from infinite width (Q = I), from Q = I/e and e I, and from one step of the saddle's own equation for
         one layer, Q = I + √Q (−∂(log det A + yᵀA⁻¹y)/∂Q) √Q/N_L, out of Q = I.
         """
-        m = self.data.side
+        m = self.chain.side
         identity = np.eye(m)
         starts = [np.zeros(m * (m + 1) // 2), pack(-identity), pack(identity)]
         try:
@@ -162,7 +178,7 @@ class MatrixAction:
     @cached_property
     def layers(self) -> Float[np.ndarray, "L m m"]:
         """Q_1 … Q_L at the minimum. Of m = 1 they are the products Q_ℓ Q_{ℓ+1} … Q_L of the scalar theory."""
-        return self.prior.layers(self.Q)
+        return self.chain.layers(self.Q)
 
     def log_evidence_saddle(self) -> float:
         """Laplace approximation of log ∫ p(Q_1 … Q_L) N(y; 0, A), in the measure Π dQ_ℓ det Q_ℓ^{−(m+1)/2}.
@@ -171,7 +187,7 @@ class MatrixAction:
             InputError: a width is less than m.
             NumericalError: S has no proper minimum.
         """
-        constants = self.prior.laplace_constant() - 0.5 * self.data.count * math.log(2.0 * math.pi)
+        constants = self.chain.laplace_constant() - 0.5 * self.data.count * math.log(2.0 * math.pi)
         saddle = self.saddle.check("the saddle over Q", "raise the temperature.")
         x, m, L = saddle.best.x, self.data.side, len(self.widths)
         eigenvalues = saddle.best.hessian
@@ -181,13 +197,13 @@ class MatrixAction:
         # from the orthonormal entries of X to those of H, Q = √Q* exp(H) √Q*
         r, s = np.triu_indices(m, 1)
         to_H = len(r) * math.log(2.0) - 2.0 * float(np.log(_sinhc(0.5 * (u[r] - u[s]))).sum())
-        log_det = float(np.log(eigenvalues).sum()) + to_H + self.prior.log_inner_hessian(u)
+        log_det = float(np.log(eigenvalues).sum()) + to_H + self.chain.log_inner_hessian(u)
         volume = 0.5 * (L * len(x) * math.log(4.0 * math.pi / self.width) - log_det)
         return constants - 0.5 * self.width * saddle.best.value + volume
 
     def log_evidence_infinite(self) -> float:
-        """log N(y; 0, T I + K_R(I)): infinite width."""
-        return -0.5 * (self.data.terms(np.eye(self.data.side)).value + self.data.count * math.log(2.0 * math.pi))
+        """log N(y; 0, T I + K_R(⟨Q⟩)), ⟨Q⟩ = I for one grid: infinite width."""
+        return -0.5 * (self.data.terms(self.prior.expected).value + self.data.count * math.log(2.0 * math.pi))
 
     # --- the integral ---------------------------------------------------------------------------------------------
 
@@ -222,8 +238,8 @@ class MatrixAction:
         """log ∫ p(Q) N(y; 0, A) dQ with its standard error, by bridge sampling on the draws."""
         z, data = self._sampled.z, self._sampled.data
         C, S, d = z.shape
-        unique = WishartChain(self.widths, self.data.side, triangular=True)
-        same = self.prior.same_in(unique, z.reshape(-1, d))
+        unique = self.prior.unique
+        same = self.prior.same_in(unique, z.reshape(-1, d))  # type: ignore[arg-type]
         values = unique.log_prior(same)[0].reshape(C, S) - 0.5 * data
         found = bridge(
             lambda z: self._log_posterior(z, unique), same.reshape(C, S, -1), values, seed=self.monte_carlo.seed + 1
@@ -234,7 +250,9 @@ class MatrixAction:
         """log ∫ p(Q) N(y; 0, A) dQ; its standard error is in `evidence`."""
         return self.evidence.log
 
-    def _log_posterior(self, z: Positions, prior: WishartChain) -> tuple[Float[np.ndarray, " C"], Positions]:
+    def _log_posterior(
+        self, z: Positions, prior: WishartChain | PatchHierarchy
+    ) -> tuple[Float[np.ndarray, " C"], Positions]:
         """log p(z | D) − log N(z; 0, I), less a constant, and its gradient; −∞ outside the domain."""
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient = prior.log_prior(z)

@@ -6,7 +6,8 @@
                         [Aiudi, Pacelli et al. 2025, arXiv 2307.11807; outputs: Baglioni et al. 2024, arXiv 2412.15911]
 
 Given v the channels are independent, which is where the covariance comes from; the rows λ_1^½ v_c ~ N(0, I_{nD}) are
-what makes Q Wishart. Exact for the identity activation. Activations with a mean: see `PatchKernels`.
+what makes Q Wishart. Exact for the identity activation. Activations with a mean: see `PatchKernels`. Of several layers
+Q is that of the first, or rather of what the readout has become there: `StackKernels`, `actions.hierarchy`.
 
 Q is ordered *patch-major*: row i D + d, that is `Q.reshape(n, D, n, D)[i, d, j, e]`.
 """
@@ -22,6 +23,7 @@ from scipy.linalg import lapack
 from widthwise.actions.data_term import AbstractDataTerm, DataTerms
 from widthwise.errors import InputError, NumericalError
 from widthwise.kernels.design import PatchKernels
+from widthwise.kernels.stack import StackKernels
 from widthwise.numerics.lapack import cholesky, cholesky_solve
 
 
@@ -42,7 +44,7 @@ class PatchTerm(AbstractDataTerm):
         InputError: as many targets as images are needed; several outputs on kernels without `skew`.
     """
 
-    kernels: PatchKernels
+    kernels: PatchKernels | StackKernels
     Y: Float[np.ndarray, "P D"]
     temperature: float
     scale: float = 1.0

@@ -11,7 +11,7 @@ At fixed Q_1 the minimum over the others commutes with it (von Neumann's trace i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -119,6 +119,16 @@ class WishartChain:
     def full_rank(self) -> bool:
         """Whether every layer is at least m wide; below, the Wishart matrices are singular."""
         return min(self.widths) >= self.side
+
+    @property
+    def unique(self) -> WishartChain:
+        """The same prior in coordinates that no rotation changes."""
+        return replace(self, triangular=True)
+
+    @property
+    def expected(self) -> Float[np.ndarray, "m m"]:
+        """Q_1 at infinite width."""
+        return np.eye(self.side)
 
     # --- the saddle -----------------------------------------------------------------------------------------------
 

@@ -214,21 +214,27 @@ def _network(request: Request) -> Any:
         "weight_precisions": precisions[0] if len(precisions) == 1 else tuple(precisions),
         "bias_variance": biases[0] if len(biases) == 1 else tuple(biases),
     }
-    if request.conv is None:
-        for option, value, default in (("stride", request.stride, None), ("padding", request.padding, "valid"),
+    if not request.conv:
+        for option, value, default in (("stride", request.stride or None, None), ("padding", request.padding, "valid"),
                                        ("readout", request.readout, "dense")):  # fmt: skip
             if value != default:
                 raise InputError(f"--{option}: expected it with --conv only, got {value!r}; add --conv CHANNELS,PATCH.")
         return ww.FullyConnected(widths=_widths(request), closure=request.closure, **shared)
-    if request.depth not in (None, 1):
-        raise InputError(f"--depth: expected one convolutional layer, got {request.depth}; leave it out.")
-    channels, _, patch = request.conv.partition(",")
-    if not patch:
-        raise InputError(f"--conv: expected CHANNELS,PATCH such as 64,4 or 64,4x3, got {request.conv!r}.")
+    if request.depth not in (None, len(request.conv)):
+        raise InputError(f"--depth: expected {len(request.conv)}, one per --conv, got {request.depth}; leave it out.")
+    channels, patches = [], []
+    for layer in request.conv:
+        number, _, patch = layer.partition(",")
+        if not patch:
+            raise InputError(f"--conv: expected CHANNELS,PATCH such as 64,4 or 64,4x3, got {layer!r}.")
+        channels += _numbers("--conv", number, int)
+        patches.append(_pair("--conv", patch))
+    strides = [_pair("--stride", stride) for stride in request.stride or ()]
+    one = len(channels) == 1
     return ww.Convolutional(
-        channels=_numbers("--conv", channels, int)[0],
-        patch=_pair("--conv", patch),
-        stride=None if request.stride is None else _pair("--stride", request.stride),
+        channels=channels[0] if one else tuple(channels),
+        patch=patches[0] if one else tuple(patches),
+        stride=None if not strides else strides[0] if len(strides) == 1 else tuple(strides),
         padding=request.padding,
         readout=request.readout,
         **shared,
@@ -275,7 +281,7 @@ def _data(request: Request) -> DataSet:
         test_size = 100 if test_size is None else test_size
     return ww.load_data(
         request.data, classes=classes, train_size=train_size, test_size=test_size, target=request.target,
-        labels=request.labels, standardise=request.standardise, seed=request.seed, flatten=request.conv is None,
+        labels=request.labels, standardise=request.standardise, seed=request.seed, flatten=not request.conv,
     )  # fmt: skip
 
 
@@ -356,7 +362,9 @@ def _figure(request: Request, prediction: _Prediction, samples: Any) -> bytes:
     subtitle, kind = f"temperature {request.temperature:g}", figure_format(request.figure or "")
     if posterior.law.kind == "patches":
         grid = network.patches(*data.X.shape[1:3]).grid
-        return render(renormalisation_figure(over_outputs(posterior), grid, title=title, subtitle=subtitle), kind)
+        Q = over_outputs(posterior, posterior.order_parameters["Q"])
+        wide = None if network.depth == 1 else over_outputs(posterior, posterior.law.infinite)
+        return render(renormalisation_figure(Q, grid, title=title, subtitle=subtitle, infinite=wide), kind)
     N = network.widths[-1]
     curve = width_curve(
         network, *data, temperature=request.temperature, infinite=prediction.infinite,

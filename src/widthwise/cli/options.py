@@ -25,12 +25,15 @@ Closure = Annotated[
     str, typer.Option(help="global, nested or linearised: how several hidden layers renormalise the kernel.")
 ]
 Conv = Annotated[
-    str | None,
-    typer.Option(metavar="CHANNELS,PATCH", help="One convolutional layer instead, on images: 64,4 or 64,4x3."),
+    list[str] | None,
+    typer.Option(metavar="CHANNELS,PATCH", help="A convolutional layer, on images: 64,4 or 64,4x3; once per layer."),
 ]
-Stride = Annotated[str | None, typer.Option(metavar="S", help="Of the patches, 2 or 2x1; by default the patch itself.")]
+Stride = Annotated[
+    list[str] | None,
+    typer.Option(metavar="S", help="Of the patches, 2 or 2x1, for all layers or once per layer; by default the patch."),
+]
 Padding = Annotated[str, typer.Option(help="valid or same: whole patches only, or zeros around the image.")]
-Readout = Annotated[str, typer.Option(help="dense or average: of a convolutional layer.")]
+Readout = Annotated[str, typer.Option(help="dense or average: of convolutional layers.")]
 ActivationOption = Annotated[str, typer.Option(help="erf, relu, identity, tanh, gelu, …")]
 Temperature = Annotated[float, typer.Option(metavar="T", help="Temperature of the posterior, more than zero.")]
 WeightPrecisions = Annotated[str, typer.Option(metavar="λ", help="Of every layer, or one per layer: 1,2.")]
@@ -57,8 +60,8 @@ class Request:
     width: str
     depth: int | None
     closure: str
-    conv: str | None
-    stride: str | None
+    conv: list[str] | None
+    stride: list[str] | None
     padding: str
     readout: str
     activation: str

@@ -60,6 +60,7 @@ def infer(
         one output         K_R = Q K, Q = Π_ℓ Q_ℓ over the hidden layers (or another `closure`)      [arXiv 2209.04882]
         D outputs          K_R = Q ⊗ K, Q (D, D)                                                     [arXiv 2412.15911]
         patches, dense     K_R = Σ_ij Q_ij κ_ij/(λ_1 n), Q (n, n), of D outputs (n D, n D)           [arXiv 2307.11807]
+        several layers of  the same of Q_1, Q_ℓ | Q_{ℓ+1} a Wishart matrix on the grid of layer ℓ    (identity only)
 
     Assumes: Gaussian priors, quadratic loss, likelihood exp(−Σ|y − f|²/2T); widths and P large at fixed loads P/N_ℓ for
     the saddle. `integrated` is exact at every width and depth for the identity activation.
@@ -86,6 +87,10 @@ def infer(
         NumericalError: the saddle did not converge, or T I + K_R is singular at working precision.
     """
     T = checks.temperature(temperature)
+    if solver is not None and solver not in SOLVERS:
+        raise unknown_name("solver", solver, SOLVERS)
+    if monte_carlo is not None and not isinstance(monte_carlo, MonteCarlo):
+        raise InputError(f"monte_carlo: expected MonteCarlo(...), got {monte_carlo!r}; pass MonteCarlo(draws=1000).")
     if isinstance(network, Prepared):
         if y is not None:
             raise InputError("infer: expected (prepared, y), got X as well; the inputs are already in `prepared`.")
@@ -102,13 +107,15 @@ def infer(
         y, name = checks.targets(y, source.size, outputs=0), _approximation(network, approximation)
         checks.warn_if_degenerate(source.X, y)
     _check_covered(source.network, name)
+    if solver is not None and not multiplies_one_kernel(source.network) and name != "infinite":
+        raise InputError(f"solver: expected none for {source.network.name}, got {solver!r}; leave it out.")
     exact = name == "integrated" and _is_linear(source.network)
     law: AbstractLaw
     if _by_patches(source.network, name):
         if isinstance(network, Prepared):
             raise InputError(
-                "infer: expected (network, X, y) for a dense convolutional readout of finitely many channels, got "
-                "prepared data; its kernel has no one spectrum."
+                "infer: expected (network, X, y) for a convolutional network of finitely many channels with a dense "
+                "readout or several layers, got prepared data; its kernel has no one spectrum."
             )
         law, found = infer_patches(source, y, T, name, monte_carlo, throw=throw)
     elif _by_layers(source.network, name):
@@ -141,7 +148,7 @@ def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
 
 def _approximation(network: Network, name: str | None) -> str:
     if name is None:
-        patches = isinstance(network, Convolutional) and network.readout == "dense"
+        patches = _by_patches(network, "integrated")
         exact = _is_linear(network) and not _by_layers(network, "integrated")
         return "integrated" if exact or patches else "saddle"
     if name not in APPROXIMATIONS:
@@ -156,7 +163,8 @@ def multiplies_one_kernel(network: Network) -> bool:
 
 def _by_patches(network: Network, approximation: str) -> bool:
     """Whether the order parameter is a matrix over the patches."""
-    return isinstance(network, Convolutional) and network.readout == "dense" and approximation != "infinite"
+    patches = isinstance(network, Convolutional) and (network.readout == "dense" or network.depth > 1)
+    return patches and approximation != "infinite"
 
 
 def _by_layers(network: Network, approximation: str) -> bool:
@@ -175,10 +183,28 @@ def _check_covered(network: Network, approximation: str) -> None:
     if approximation == "two-parameter" and (network.depth > 1 or isinstance(network, Convolutional)):
         what = f"{network.depth} hidden layers" if network.depth > 1 else "a convolutional layer"
         raise InputError(f'approximation: "two-parameter" is for one fully connected layer, got {what}; use "saddle".')
+    if isinstance(network, Convolutional) and network.depth > 1 and approximation != "infinite":
+        _check_stack(network, approximation)
     if approximation == "integrated" and _by_layers(network, approximation):
         raise InputError(
             f'approximation: expected "saddle" or "infinite" for {network.name} where the layers reshape the kernel '
             '(another closure than "global", or biases at depth), got "integrated"; leave it out.'
+        )
+
+
+def _check_stack(network: Convolutional, approximation: str) -> None:
+    """Several convolutional layers of finitely many channels: integrated over, for the identity."""
+    if not _is_linear(network):
+        raise InputError(
+            f'approximation: expected "infinite" for {network.depth} convolutional layers of {network.phi.name}, got '
+            f'"{approximation}"; finitely many channels are exact for the identity alone: for another activation the '
+            "covariance of a layer's channels, which fluctuates with the layer below, needs a closure that is not "
+            "known to be exact. Take infinite channels or one layer, or sample the network."
+        )
+    if approximation != "integrated":
+        raise InputError(
+            f'approximation: expected "integrated" or "infinite" for {network.depth} convolutional layers, got '
+            f'"{approximation}"; their order parameters live on different grids and do not commute; leave it out.'
         )
 
 
@@ -195,8 +221,6 @@ def _solver(P: int, approximation: str) -> str:
 
 def _from_data(source: AbstractSource, y: np.ndarray, solver: str) -> Engine:
     """Builds the kernel and reduces it."""
-    if solver not in SOLVERS:
-        raise unknown_name("solver", solver, SOLVERS)
     if solver != "eigenvalues" and y.ndim == 2:
         raise InputError(f'solver: expected "eigenvalues" for {y.shape[1]} outputs, got {solver!r}; leave it out.')
     if solver == "Cholesky":

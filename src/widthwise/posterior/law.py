@@ -13,6 +13,8 @@ from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource
 
+_ENTRIES = 2**25  # of a predictive mixture held at a time
+
 
 class AbstractLaw(abc.ABC):
     """Weighted order parameters, each of which makes the network a Gaussian process conditioned on the data.
@@ -33,6 +35,12 @@ class AbstractLaw(abc.ABC):
     @abc.abstractmethod
     def targets(self) -> Float[np.ndarray, "P *D"]:
         """The training targets (P,) or (P, D)."""
+
+    @property
+    def points_at_a_time(self) -> int:
+        """New points whose predictive mixtures, covariances of the outputs included, are held at once."""
+        outputs = 1 if self.targets.ndim == 1 else self.targets.shape[1]
+        return max(1, _ENTRIES // (len(getattr(self, "weights", (1.0,))) * outputs**2))
 
     @property
     @abc.abstractmethod

@@ -19,6 +19,7 @@ from widthwise.posterior.engine import Engine
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.mixture import Mixture
 from widthwise.posterior.prediction import Prediction
+from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw
 from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource, Closed, Inputs
@@ -87,6 +88,7 @@ class LayersLaw(AbstractLaw):
         return self.process.dual_vector()
 
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
+        X_new = X_new.X if isinstance(X_new, PreparedInputs) else X_new  # the preparation's kernel is not this one
         return self.process.predict(X_new, diagonal, covariance=covariance)
 
     def renormalised_kernel(self, X1: Any, X2: Any) -> Float[np.ndarray, "n m"]:

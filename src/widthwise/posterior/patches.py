@@ -1,6 +1,7 @@
 """A matrix over the patches combines their kernels: the law of a convolutional network with a dense readout.
 
 f | Q ~ GP,   Cov(f_d(x), f_e(x')) = (1/(λ_1 n)) Σ_ij Q_{(i,d),(j,e)} κ_ij(x, x')
+of several layers:   n_1/(λ_2⋯λ_L n_L) times that of Q_1, and a constant from the biases above      (identity only)
                                                         [Aiudi, Pacelli et al. 2025, Nat. Commun., arXiv 2307.11807]
 """
 
@@ -14,14 +15,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.actions import MatrixAction, MonteCarlo, PatchTerm
+from widthwise.actions import MatrixAction, MonteCarlo, PatchHierarchy, PatchTerm
 from widthwise.errors import InputError
-from widthwise.kernels import PatchKernels
+from widthwise.kernels import PatchKernels, StackKernels, patch_kernels
 from widthwise.numerics.lapack import cholesky, cholesky_solve, half_solve
 from widthwise.posterior import certificate
 from widthwise.posterior.certificate import Certificate, Validity, neuron_shares, validity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
+from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource
 
@@ -38,20 +40,23 @@ class PatchLaw(AbstractLaw):
         kernels: the patch kernels among them.
         y: targets (P,) or (P, D).
         temperature: T.
-        Q: the order parameters (G, n D, n D), entry (i D + d, j D + e).
+        Q: the order parameters (G, n D, n D), entry (i D + d, j D + e); of several layers Q_1, with D rows more where
+            those above have biases.
         weights: sum to 1 (G,).
         monte_carlo: how the evidence is integrated, and Q was.
         found: S(Q), its minimum already found; made when needed where it is left out.
+        above: of several layers Q_2 … Q_L, (G, n_ℓ D, n_ℓ D) each.
     """
 
     source: AbstractSource = field(repr=False)
-    kernels: PatchKernels = field(repr=False)
+    kernels: PatchKernels | StackKernels = field(repr=False)
     y: Float[np.ndarray, "P *D"] = field(repr=False)
     temperature: float
     Q: Float[np.ndarray, "G m m"] = field(repr=False)
     weights: Float[np.ndarray, " G"] = field(repr=False)
     monte_carlo: MonteCarlo = field(default_factory=MonteCarlo, repr=False)
     found: MatrixAction | None = field(default=None, repr=False)
+    above: tuple[np.ndarray, ...] = field(default=(), repr=False)
     kind = "patches"
 
     @classmethod
@@ -63,10 +68,11 @@ class PatchLaw(AbstractLaw):
         Q: np.ndarray,
         weights: np.ndarray,
         monte_carlo: MonteCarlo,
+        above: tuple[np.ndarray, ...] = (),
     ) -> PatchLaw:
         """The law at given order parameters, its patch kernels computed."""
-        kernels = PatchKernels.of(source.network, source.X, skew=y.ndim == 2)
-        return cls(source, kernels, y, temperature, Q, weights, monte_carlo)
+        kernels = patch_kernels(source.network, source.X, skew=y.ndim == 2)
+        return cls(source, kernels, y, temperature, Q, weights, monte_carlo, above=above)
 
     @property
     def targets(self) -> Float[np.ndarray, "P *D"]:
@@ -83,7 +89,15 @@ class PatchLaw(AbstractLaw):
 
     @property
     def order_parameters(self) -> dict[str, np.ndarray]:
-        return {"Q": np.tensordot(self.weights, self.Q, 1)}
+        side = self.source.network.patches(*self.source.X.shape[1:3]).count * self.outputs  # without biases
+        layers = {"Q": self.Q[:, :side, :side]} | {f"Q_{k}": Q for k, Q in enumerate(self.above, 2)}
+        return {name: np.tensordot(self.weights, Q, 1) for name, Q in layers.items()}
+
+    @property
+    def infinite(self) -> Float[np.ndarray, "m m"]:
+        """Q at infinitely many channels: the identity for one layer, what the patches above see of it for more."""
+        side = len(self.order_parameters["Q"])
+        return self.action.prior.expected[:side, :side]
 
     @cached_property
     def term(self) -> PatchTerm:
@@ -95,7 +109,7 @@ class PatchLaw(AbstractLaw):
         """S(Q)."""
         if self.found is not None:
             return self.found
-        return MatrixAction(self.term, self.source.network.widths, self.monte_carlo)
+        return action_of(self.source, self.term, self.monte_carlo)
 
     def log_evidence(self, approximation: str) -> float:
         if approximation == "infinite":
@@ -106,8 +120,10 @@ class PatchLaw(AbstractLaw):
 
     def validity(self, *, exact: bool) -> Validity:
         terms = self.term.terms(np.tensordot(self.weights, self.Q, 1))
-        tau, rho, _ = neuron_shares(terms.trace, terms.dual, self.source.network.channels)
-        return validity(tau, rho, None, exact=exact)
+        N = self.source.network.widths[-1]
+        tau, rho, _ = neuron_shares(terms.trace, terms.dual, N)
+        crowding = self.Q.shape[1] / N if len(self.Q) == 1 else 0.0
+        return validity(tau, rho, None, exact=exact, crowding=crowding)
 
     def _factors(self) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
         """(weight, Cholesky factor of A, a = A⁻¹y output-major (D P,)) of every component."""
@@ -142,7 +158,7 @@ class PatchLaw(AbstractLaw):
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
         if diagonal is not None:
             raise InputError("diagonal: expected only with PrecomputedKernel, got one; leave it out.")
-        X_new = self.source.check(X_new)
+        X_new = self.source.check(X_new.X if isinstance(X_new, PreparedInputs) else X_new)
         G, D, n, P = len(self.Q), self.outputs, len(X_new), len(self.y)
         means, own = np.empty((G, n, D)), np.empty((G, n, D, D))
         full = self._prior(X_new) if covariance else None
@@ -195,7 +211,8 @@ class PatchLaw(AbstractLaw):
         return k[:, 0, :, 0] if self.y.ndim == 1 else k
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {"Q": self.Q, "weights": self.weights, "monte_carlo": np.array(astuple(self.monte_carlo))}
+        above = {f"Q_{k}": Q for k, Q in enumerate(self.above, 2)}
+        return {"Q": self.Q, **above, "weights": self.weights, "monte_carlo": np.array(astuple(self.monte_carlo))}
 
 
 def _outer(a: Float[np.ndarray, "n D"], b: Float[np.ndarray, "m D"]) -> Float[np.ndarray, "n D m D"]:
@@ -206,10 +223,19 @@ def kernel_between(
     source: AbstractSource, Q: Float[np.ndarray, "m m"], D: int, X1: np.ndarray, X2: np.ndarray
 ) -> Float[np.ndarray, "a D b D"]:
     """K_R(Q) between two sets of images."""
-    kernels = PatchKernels.of(source.network, X2, skew=D > 1, hold=False)
+    kernels = patch_kernels(source.network, X2, skew=D > 1, hold=False)
     n = kernels.patches
     parts = Q.reshape(n, D, n, D).transpose(1, 3, 0, 2).reshape(D * D, n, n)
     return kernels.cross(parts, X1)[0].reshape(D, D, len(X1), len(X2)).transpose(2, 0, 3, 1)
+
+
+def action_of(source: AbstractSource, term: PatchTerm, monte_carlo: MonteCarlo) -> MatrixAction:
+    """The effective action of a convolutional network on its training images, at any depth."""
+    network = source.network
+    if network.depth == 1:
+        return MatrixAction(term, network.widths, monte_carlo)
+    height, width = source.X.shape[1:3]
+    return MatrixAction(term, network.widths, monte_carlo, PatchHierarchy.of(network, (height, width), term.outputs))
 
 
 def infer_patches(
@@ -232,9 +258,10 @@ def infer_patches(
         throw: whether a search that did not converge, or chains that have not mixed, raise.
     """
     network, D = source.network, 1 if y.ndim == 1 else y.shape[1]
-    kernels = PatchKernels.of(network, source.X, skew=D > 1)
+    kernels = patch_kernels(network, source.X, skew=D > 1)
     term = PatchTerm(kernels, y.reshape(len(y), -1), temperature)
     how = monte_carlo or MonteCarlo()
-    action = MatrixAction(term, network.widths, how)
+    action = action_of(source, term, how)
     layers, weights, found = certificate.of_matrix_action(action, approximation, "patches", throw=throw)
-    return PatchLaw(source, kernels, y, temperature, layers[0], weights, how, action), found
+    above = tuple(layers[1:])
+    return PatchLaw(source, kernels, y, temperature, layers[0], weights, how, action, above), found

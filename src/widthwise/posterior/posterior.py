@@ -15,8 +15,9 @@ from widthwise.posterior import checks
 from widthwise.posterior.certificate import Certificate, Validity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
+from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw
-from widthwise.posterior.score import Errors, Score, score
+from widthwise.posterior.score import Errors, Score, score, together
 from widthwise.posterior.sources import Network
 
 
@@ -124,9 +125,15 @@ class Posterior:
             y_test: targets (n,), or (n, D) as in training.
             diagonal: for a precomputed kernel the test points' own variances (n,).
         """
-        prediction = self.predict(X_test, diagonal)
         outputs = None if self.targets.ndim == 1 else self.targets.shape[1]
-        return score(prediction, checks.targets(y_test, len(prediction.mean), "y_test", outputs))
+        rows = self.law.points_at_a_time
+        if diagonal is not None or isinstance(X_test, PreparedInputs) or len(X_test) <= rows:
+            prediction = self.predict(X_test, diagonal)
+            return score(prediction, checks.targets(y_test, len(prediction.mean), "y_test", outputs))
+        X_test = self.law.source.check(X_test)
+        y_test = checks.targets(y_test, len(X_test), "y_test", outputs)
+        blocks = [slice(start, start + rows) for start in range(0, len(X_test), rows)]
+        return together([score(self.predict(X_test[b]), y_test[b]) for b in blocks], [len(y_test[b]) for b in blocks])
 
     def renormalised_kernel(self, X1: Any, X2: Any = None) -> np.ndarray:
         """K_R between two sets of inputs: the kernel that finite width predicts with, averaged over p(Q | D).

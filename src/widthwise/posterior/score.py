@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -38,6 +38,17 @@ class Score(Errors):
     accuracy: float | None
     accuracy_of_draw: float | None
     negative_log_likelihood: float
+
+
+def together(parts: list[Score], sizes: list[int]) -> Score:
+    """The score of several sets of examples as one: every entry is a mean over examples."""
+    share = np.array(sizes) / sum(sizes)
+
+    def mean(name: str) -> float | None:
+        entries = [getattr(part, name) for part in parts]
+        return None if None in entries else float(share @ np.array(entries))
+
+    return Score(**{field.name: mean(field.name) for field in fields(Score)})  # type: ignore[arg-type]
 
 
 def signs(y: Float[np.ndarray, "n *D"]) -> bool:

@@ -18,6 +18,8 @@ from widthwise.kernels import (
     infinite_training,
     pooled_cross,
     pooled_training,
+    stack_cross,
+    stack_training,
     training_kernel,
 )
 from widthwise.kernels.closures import AbstractClosure
@@ -190,13 +192,16 @@ class Closed(AbstractSource):
 class Images(AbstractSource):
     """Images (P, H, W, C) and the one kernel of a convolutional network: pooled, or of infinitely many channels.
 
-    With a dense readout of finitely many channels there is a kernel for each pair of patches: `posterior.patches`.
+    With a dense readout of finitely many channels, and with any of several layers, there is a kernel for each pair of
+    patches: `posterior.patches`.
     """
 
     network: Convolutional
     X: Float[np.ndarray, "P H W C"]
 
     def training(self) -> TrainingKernel:
+        if self.network.depth > 1:
+            return stack_training(self.network, self.X)
         pooled = self.network.readout == "average"
         return (pooled_training if pooled else infinite_training)(self.network, self.X)
 
@@ -205,6 +210,8 @@ class Images(AbstractSource):
 
     def cross(self, X_new: Any, diagonal: Any = None) -> CrossKernel:
         _no_diagonal(diagonal)
+        if self.network.depth > 1:
+            return stack_cross(self.network, self.check(X_new), self.X)
         pooled = self.network.readout == "average"
         return (pooled_cross if pooled else infinite_cross)(self.network, self.check(X_new), self.X)
 

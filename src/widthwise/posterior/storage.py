@@ -101,7 +101,8 @@ def _law(network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
     T, y, kind = header["temperature"], arrays["y"], header["kind"]
     source = source_of(network, arrays["X"], copies=3)
     if kind == "patches":
-        return PatchLaw.of(source, y, T, arrays["Q"], arrays["weights"], _monte_carlo(arrays))
+        above = tuple(arrays[f"Q_{k}"] for k in range(2, network.depth + 1))
+        return PatchLaw.of(source, y, T, arrays["Q"], arrays["weights"], _monte_carlo(arrays), above)
     if isinstance(source, Inputs) and kind == "layers":
         return LayersLaw(source, y, T, arrays["Q"])
     mean = source.training().mean if "c" in arrays else None

@@ -35,14 +35,19 @@ def _numbers(values: np.ndarray, what: str, axis: int) -> tuple[range, list[str]
     return ticks, [f"{what}{i}" for i in ticks]
 
 
-def renormalisation_figure(Q: np.ndarray, grid: tuple[int, int], *, title: str, subtitle: str = "") -> Figure:
-    """Left, Q_ii where the patches lie in the image; right, Q − I: its off-diagonal is the local renormalisation.
+def renormalisation_figure(
+    Q: np.ndarray, grid: tuple[int, int], *, title: str, subtitle: str = "", infinite: np.ndarray | None = None
+) -> Figure:
+    """Left, Q_ii where the patches lie in the image; right, Q − Q_∞: its off-diagonal is the local renormalisation.
+
+    Both in units of infinite width, which is the identity for one layer: Q_ii/Q_∞,ii, and Q_ij − Q_∞,ij.
 
     Args:
         Q: the order parameter (n, n); infinite width is the identity.
         grid: (rows, columns) of patches, n of them; patch i sits at row i // columns.
         title: first line above the panels.
         subtitle: second line.
+        infinite: Q_∞ (n, n), of several layers; by default the identity.
 
     Raises:
         InputError: Q is not a finite square matrix of as many rows as the grid has patches.
@@ -57,22 +62,29 @@ def renormalisation_figure(Q: np.ndarray, grid: tuple[int, int], *, title: str, 
     layout = ConstrainedLayoutEngine(w_pad=0.1, wspace=0.05, h_pad=0.08)
     figure = Figure(figsize=(9.6, 4.2), facecolor="white", layout=layout)
     left, right = figure.subplots(1, 2)
-    _draw_diagonal(left, Q.diagonal().reshape(rows, columns))
-    _draw_matrix(right, Q, columns)
+    wide = np.eye(len(Q)) if infinite is None else np.asarray(infinite, dtype=float)
+    unseen = wide.diagonal() <= 0.0  # a position that no patch above sees
+    ratio = np.where(unseen, 1.0, Q.diagonal() / np.where(unseen, 1.0, wide.diagonal()))
+    _draw_diagonal(left, ratio.reshape(rows, columns), deep=infinite is not None)
+    _draw_matrix(right, Q - wide, columns, deep=infinite is not None)
     figure.suptitle(title + (f"\n{subtitle}" if subtitle else ""), fontsize=11, x=0.012, ha="left", linespacing=1.5)
     return figure
 
 
-def over_outputs(posterior: Any) -> np.ndarray:
-    """The patches' order parameter (n, n) of a convolutional posterior, of several outputs their mean."""
-    Q = np.asarray(posterior.order_parameters["Q"], dtype=float)
+def over_outputs(posterior: Any, Q: np.ndarray) -> np.ndarray:
+    """A matrix over patches and outputs as one over the patches (n, n): the mean over the outputs.
+
+    Args:
+        posterior: of a convolutional network.
+        Q: its order parameter, or that of infinite width (n D, n D).
+    """
     D = 1 if posterior.targets.ndim == 1 else posterior.targets.shape[1]
     n = len(Q) // D
     return np.asarray(np.einsum("idjd->ij", Q.reshape(n, D, n, D)) / D)
 
 
-def _draw_diagonal(axes: Axes, diagonal: np.ndarray) -> None:
-    _plain(axes, "Each patch, where it lies in the image: $Q_{ii}$")
+def _draw_diagonal(axes: Axes, diagonal: np.ndarray, *, deep: bool) -> None:
+    _plain(axes, "Each patch, where it lies in the image: " + ("$Q_{ii}/Q^\\infty_{ii}$" if deep else "$Q_{ii}$"))
     colours = _symmetric_range(diagonal, 1.0)
     image = axes.imshow(diagonal, cmap=_COLOURS, norm=colours)
     axes.set_xticks(*_numbers(diagonal, "", 1))
@@ -86,16 +98,15 @@ def _draw_diagonal(axes: Axes, diagonal: np.ndarray) -> None:
     _colour_bar(axes, image, "infinite width: 1")
 
 
-def _draw_matrix(axes: Axes, Q: np.ndarray, columns: int) -> None:
-    _plain(axes, "Pairs of patches: $Q_{ij} - \\delta_{ij}$")
-    moved = Q - np.eye(len(Q))
-    apart = moved[~np.eye(len(Q), dtype=bool)]
+def _draw_matrix(axes: Axes, moved: np.ndarray, columns: int, *, deep: bool) -> None:
+    _plain(axes, "Pairs of patches: " + ("$Q_{ij} - Q^\\infty_{ij}$" if deep else "$Q_{ij} - \\delta_{ij}$"))
+    apart = moved[~np.eye(len(moved), dtype=bool)]
     # the pairs set the colours: a diagonal that moved further is drawn at their end
     image = axes.imshow(moved, cmap=_COLOURS, norm=_symmetric_range(apart if apart.any() else moved, 0.0))
     axes.set_xticks(*_numbers(moved, "", 1))
     axes.set_yticks(*_numbers(moved, "", 0))
-    if columns < len(Q):
-        for edge in np.arange(columns, len(Q), columns) - 0.5:  # where a row of patches ends
+    if columns < len(moved):
+        for edge in np.arange(columns, len(moved), columns) - 0.5:  # where a row of patches ends
             axes.axhline(edge, color="#444444", lw=0.4, alpha=0.5)
             axes.axvline(edge, color="#444444", lw=0.4, alpha=0.5)
     axes.set_xlabel("patch $j$, row by row")

@@ -41,8 +41,8 @@ def prediction_table(
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
-    unit = f"{network.channels} channels" if hasattr(network, "channels") else ""
-    finite_name = unit or "width " + "-".join(str(N) for N in network.widths)
+    widths = "-".join(str(N) for N in network.widths)
+    finite_name = f"{widths} channels" if hasattr(network, "channels") else f"width {widths}"
     table.add_column(finite_name, justify="right", no_wrap=True, style="bold")
     table.add_column("infinite width", justify="right", no_wrap=True)
     table.add_column("finite / infinite", justify="right", no_wrap=True, style="dim")

@@ -6,6 +6,7 @@ all of it for few variables, its products with vectors for many.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,16 @@ Function = Callable[[Vector], tuple[float, Vector]]
 STEPS = 60
 _DIFFERENCE = float(np.cbrt(np.finfo(float).eps))
 _LOWEST = 4  # eigenvalues of a large Hessian that are looked for
+_BASIN, _ALIKE = 0.5, 0.2  # how close to a minimum, and how like its quadratic, a descent is called off
 _ASIDE = 0.1  # how far along a falling direction a descent starts anew
 
 
 class _OutsideError(Exception):
     """The function ends here."""
+
+
+class _ArrivedError(Exception):
+    """The descent need go no further."""
 
 
 def minimise(function: Function, starts: Sequence[Vector], *, tolerance: float = 1e-9, dense: int = 200) -> Saddle:
@@ -55,12 +61,17 @@ def minimise(function: Function, starts: Sequence[Vector], *, tolerance: float =
     tried = 0
     while queue:
         tried += 1
-        x, value, gradient = descend(counted, queue.pop(0))
+        known = lambda x, g: _basin(ends, x, g) is not None  # noqa: E731
+        x, value, gradient = descend(counted, queue.pop(0), arrived=known)
+        there = _basin(ends, x, gradient)
+        if there is not None:
+            hits[there] += 1
+            continue
         if not np.isfinite(value):
             closest = closest or StationaryPoint(x, value, np.inf, np.full_like(x, np.nan))
             continue
-        known = next((end for end in ends if _same(end.point.x, x, 1e-3)), None)
-        end = _polish(counted, x, gradient, tolerance, dense, known.curvature if known else None)
+        near = next((end for end in ends if _same(end.point.x, x, 1e-3)), None)
+        end = _polish(counted, x, gradient, tolerance, dense, near.curvature if near else None)
         if closest is None or end.point.residual < closest.residual:
             closest = end.point
         if not end.converged:
@@ -91,7 +102,12 @@ def minimise(function: Function, starts: Sequence[Vector], *, tolerance: float =
 
 
 def descend(
-    function: Function, start: Vector, *, tolerance: float = 1e-6, steps: int = 1000
+    function: Function,
+    start: Vector,
+    *,
+    tolerance: float = 1e-6,
+    steps: int = 1000,
+    arrived: Callable[[Vector, Vector], bool] = lambda x, gradient: False,
 ) -> tuple[Vector, float, Vector]:
     """Downhill to where the gradient is small: the point, the value and the gradient there, without a certificate.
 
@@ -102,6 +118,7 @@ def descend(
         start: (n,).
         tolerance: on the largest entry of the gradient, relative to max(1, the gradient's at the start).
         steps: at most.
+        arrived: of (x, gradient): whether the descent can be called off, its end being known.
     """
     start = np.array(start, float)
     value, gradient = function(start)
@@ -116,6 +133,8 @@ def descend(
             raise _OutsideError
         if value < best[1]:
             best[:] = [x.copy(), float(value), gradient]
+            if arrived(x, gradient):
+                raise _ArrivedError
         return value, gradient
 
     def walled(x: Vector) -> tuple[float, Vector]:
@@ -127,10 +146,13 @@ def descend(
     try:
         options = {"maxcor": 20, "maxiter": steps, "maxfun": 4 * steps, "gtol": gtol, "ftol": 1e-15}
         scipy.optimize.minimize(guarded, start, jac=True, method="L-BFGS-B", options=options)
+    except _ArrivedError:
+        pass
     except _OutsideError:
         options = {"gtol": gtol, "maxiter": steps, "initial_trust_radius": 0.1}
         product = lambda x, v: _product(walled, x, v)  # noqa: E731
-        scipy.optimize.minimize(walled, best[0], jac=True, hessp=product, method="trust-ncg", options=options)
+        with contextlib.suppress(_ArrivedError):
+            scipy.optimize.minimize(walled, best[0], jac=True, hessp=product, method="trust-ncg", options=options)
     return best[0], best[1], best[2]
 
 
@@ -235,6 +257,18 @@ class _End:
     point: StationaryPoint
     curvature: _Dense | _Products
     converged: bool
+
+
+def _basin(ends: Sequence[_End], x: Vector, gradient: Vector) -> int | None:
+    """Which known minimum is close, and has a Hessian that says what the gradient at x is, nearly."""
+    for i, end in enumerate(ends):
+        aside = x - end.point.x
+        if end.point.kind != "minimum" or not isinstance(end.curvature, _Dense) or np.abs(aside).max() > _BASIN:
+            continue
+        expected = end.curvature.H @ aside
+        if np.linalg.norm(gradient - expected) <= _ALIKE * float(np.linalg.norm(expected)):
+            return i
+    return None
 
 
 def _polish(

@@ -12,6 +12,9 @@ from widthwise.saddle.trust import Descent, Function, hessian_of, minimise_few, 
 from widthwise.saddle.vector import stationary_near
 
 _SAME = 1e-5  # points closer than this are one
+_ROUGH = 1e-3  # relative slope at which a descent leaves the rest to Newton's steps
+_BASIN = 1.0  # how close to a minimum a descent must come to be called off
+_ALIKE = 0.3  # and how well the minimum's Hessian must tell the gradient there
 _FORGIVEN = 1e-6  # a slope that rounding keeps from the tolerance still counts, up to here
 
 
@@ -33,22 +36,38 @@ class Search:
         self.ends: list[StationaryPoint] = []
         self.evaluations = 0
         self._hessian: Float[np.ndarray, "n n"] | None = None
+        self._minima: list[tuple[StationaryPoint, Float[np.ndarray, "n n"]]] = []
 
     def descend(self, start: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"]) -> None:
-        """Downhill from a start, with a first guess of the Hessian: used until a minimum's own is known."""
+        """Downhill from a start, with a first guess of the Hessian: used until a minimum's own is known.
+
+        The descent is rough, Newton steps on the exact Hessian do the rest; or it is called off in the basin of a
+        minimum already known.
+        """
         guess = hessian if self._hessian is None else self._hessian
-        end = minimise_few(self.function, start, guess)
+        end = minimise_few(self.function, start, guess, tolerance=_ROUGH, arrived=lambda x, g: bool(self._basin(x, g)))
         self.evaluations += end.evaluations
-        for point in self.points:
-            if _near(point, end):
-                self.ends.append(point)
-                return
+        for point in self._basin(end.x, end.gradient):
+            self.ends.append(point)
+            return
         point, exact, used = polish(self.function, end)
         if point.kind == "minimum":
             self._hessian = exact
+            self._minima.append((point, exact))
         self.evaluations += used
         self.ends.append(point)
         self._keep(point)
+
+    def _basin(self, x: np.ndarray, gradient: np.ndarray) -> list[StationaryPoint]:
+        """The known minima close to x whose own Hessian says what the gradient at x is, nearly."""
+        found = []
+        for point, H in self._minima:
+            expected = H @ (x - point.x)
+            error = float(np.linalg.norm(gradient - expected))
+            near = float(np.abs(x - point.x).max()) <= _BASIN
+            if near and error <= _ALIKE * float(np.linalg.norm(expected)) + _FORGIVEN:
+                found.append(point)
+        return found
 
     def between(self) -> None:
         """From the middle of any two minima to the stationary point that parts them."""

@@ -48,6 +48,7 @@ def minimise_few(
     tolerance: float = 1e-9,
     steps: int = 200,
     radius: float = 1.0,
+    arrived: Callable[[Vector, Vector], bool] = lambda x, gradient: False,
 ) -> Descent:
     """Downhill by quasi-Newton steps within a trust region.
 
@@ -61,12 +62,13 @@ def minimise_few(
         tolerance: on the largest entry of the gradient, relative to max(1, the Hessian's largest).
         steps: evaluations at most.
         radius: of the largest first step.
+        arrived: of (x, gradient): whether the descent can be called off, its end being known.
     """
     x, B = np.array(start, dtype=float), np.array(hessian, dtype=float)
     value, gradient = function(x)
     used = 1
     while np.isfinite(value) and used < steps:
-        if float(np.abs(gradient).max()) <= tolerance * max(1.0, float(np.abs(B).max())):
+        if float(np.abs(gradient).max()) <= tolerance * max(1.0, float(np.abs(B).max())) or arrived(x, gradient):
             break
         try:
             step = -np.linalg.solve(B, gradient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -45,13 +45,22 @@ def random_key(key: Any) -> Any:
     raise InputError(f"key: expected a whole number of zero or more, or one JAX random key, got {key!r}; pass e.g. 0.")
 
 
-def _model(network: Network, sampler: AbstractHMC, T: float, inputs: np.ndarray, y: np.ndarray) -> tuple:
-    """The static shape and the numbers of a run, as JAX sees them."""
+def _model(
+    network: Network,
+    sampler: AbstractHMC,
+    T: float,
+    inputs: np.ndarray,
+    y: np.ndarray,
+    stack: Sequence[np.ndarray],
+) -> tuple:
+    """The static shape and the numbers of a run, as JAX sees them; `stack` is what `patches.above` gives."""
     import jax.numpy as jnp
 
     from widthwise.sampling.model import Data, Model
 
     lam, biases, N = network.precisions, network.bias_variances, network.widths
+    patches = [len(inputs) // len(y), *(len(above) for above in stack)]
+    seen = [above.shape[1] for above in stack]
     model = Model(
         inputs=inputs.shape[1],
         widths=N,
@@ -59,10 +68,12 @@ def _model(network: Network, sampler: AbstractHMC, T: float, inputs: np.ndarray,
         phi=network.phi,
         biased=tuple(variance > 0 for variance in biases[1:]),
         collapsed=sampler.collapsed,
-        patches=len(inputs) // len(y),
+        patches=patches[-1],
         pooled=isinstance(network, Convolutional) and network.readout == "average",
+        stack=tuple(zip(patches, seen)),
     )
-    scales = [1.0 / math.sqrt(precision * width) for precision, width in zip(lam[1:-1], N[:-1])]
+    entries = seen or [1] * len(N[:-1])
+    scales = [1.0 / math.sqrt(precision * width * many) for precision, width, many in zip(lam[1:-1], N[:-1], entries)]
     data = Data(
         inputs=jnp.asarray(inputs),
         y=jnp.asarray(y),
@@ -70,6 +81,7 @@ def _model(network: Network, sampler: AbstractHMC, T: float, inputs: np.ndarray,
         scales=jnp.asarray(scales, dtype=float),
         bias_scales=jnp.asarray(np.sqrt(np.asarray(biases[1:], dtype=float))),
         readout=jnp.asarray(lam[-1] * model.features, dtype=float),
+        above=tuple(map(jnp.asarray, stack)),
     )
     return model, data
 
@@ -80,6 +92,7 @@ def run(
     T: float,
     inputs: np.ndarray,
     y: np.ndarray,
+    stack: Sequence[np.ndarray],
     tests: tuple[np.ndarray, np.ndarray],
     key: Any,
     report: Callable[[Progress], object],
@@ -92,7 +105,7 @@ def run(
     from widthwise.sampling.model import Points, predict_all
 
     begun = time.perf_counter()
-    model, data = _model(network, sampler, T, inputs, y)
+    model, data = _model(network, sampler, T, inputs, y, stack)
     points = Points(*map(jnp.asarray, tests))
     key_start, key_roll, key_warm, key_draw = jax.random.split(key, 4)
     rolling = sampler.warmup // 4
@@ -165,6 +178,7 @@ def predict(
     sampler: AbstractHMC,
     T: float,
     training: tuple[np.ndarray, np.ndarray],
+    stack: Sequence[np.ndarray],
     points: tuple[np.ndarray, np.ndarray],
     weights: Float[np.ndarray, "C kept dimension"],
     key: int,
@@ -176,7 +190,7 @@ def predict(
 
         from widthwise.sampling.model import Points, predict_all
 
-        model, data = _model(network, sampler, T, *training)
+        model, data = _model(network, sampler, T, *training, stack)
         C, kept, dimension = weights.shape
         flat = jnp.asarray(weights.reshape(C * kept, dimension))
         # another stream than that of `run` from the same key

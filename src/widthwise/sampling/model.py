@@ -2,8 +2,9 @@
 
 h^1 = C z^1ᵀ (+ what is outside the training inputs' span),   h^{ℓ+1} = φ(h^ℓ) z^{ℓ+1}ᵀ/√(λ_ℓ N_ℓ) + σ_b z_b^{ℓ+1}
 
-C has a row for each input, or one for each of its n patches: the same z^1 sees them all. The readout then sees the
-features of an image's patches side by side (N_L n of them) or averaged (N_L).
+C has a row for each input, or one for each of its n_1 patches: the same z^1 sees them all. A convolutional layer above
+has a row for each of its own patches, the features of the patches below side by side in it, zeros for padding. The
+readout then sees the features of an image's patches side by side (N_L n_L of them) or averaged (N_L).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from widthwise.activations.phi import Activation
 from widthwise.sampling.marginal import log_evidence, predictive, readout
@@ -30,6 +31,7 @@ class Data(NamedTuple):
     scales: Float[Array, " M"]
     bias_scales: Float[Array, " M"]
     readout: Float[Array, ""]
+    above: tuple[Int[Array, "patches entries"], ...] = ()
 
 
 class Points(NamedTuple):
@@ -57,8 +59,10 @@ class Model:
         phi: the activation.
         biased: whether the hidden layers 2 … L have biases.
         collapsed: whether the readout is integrated out.
-        patches: n, the rows that one input has (1: the whole input is one).
+        patches: n_L, the rows that one input has before the readout (1: the whole input is one).
         pooled: whether the readout sees the patches' average.
+        stack: for each convolutional layer after the first, (n, how many of these one of its own patches sees), n the
+            patches of the layer below.
     """
 
     inputs: int
@@ -69,6 +73,7 @@ class Model:
     collapsed: bool
     patches: int = 1
     pooled: bool = False
+    stack: tuple[tuple[int, int], ...] = ()
 
     @property
     def features(self) -> int:
@@ -78,8 +83,9 @@ class Model:
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Shape of each layer's weights; a layer's biases are its last column, the readout (if sampled) comes last."""
-        hidden = zip(self.widths[1:], self.widths[:-1], self.biased)
-        layers = [(self.widths[0], self.inputs), *((N, M + biased) for N, M, biased in hidden)]
+        seen = [entries for _, entries in self.stack] or [1] * len(self.biased)
+        hidden = zip(self.widths[1:], self.widths[:-1], seen, self.biased)
+        layers = [(self.widths[0], self.inputs), *((N, M * entries + biased) for N, M, entries, biased in hidden)]
         return tuple(layers if self.collapsed else [*layers, (self.outputs, self.features)])
 
     @property
@@ -101,6 +107,8 @@ class Model:
         features = self.phi(h)
         for index, biased in enumerate(self.biased):
             W = layers[index + 1]
+            if self.stack:
+                features = _side_by_side(features, self.stack[index][0], data.above[index])
             h = data.scales[index] * features @ (W[:, :-1] if biased else W).T
             if biased:
                 h = h + data.bias_scales[index] * W[:, -1]
@@ -138,6 +146,15 @@ class Model:
             return [Predicted(*predictive(law, Phi, F, data.temperature, data.readout)) for F in sets]
         v = layers[-1].T / jnp.sqrt(data.readout)
         return [Predicted(F @ v, jnp.zeros(F.shape[0])) for F in sets]
+
+
+def _side_by_side(
+    features: Float[Array, "rows N"], n: int, above: Int[Array, "patches entries"]
+) -> Float[Array, "rows_above seen"]:
+    """For each patch the features of the n below that it sees, in one row; of padding zeros."""
+    N = features.shape[1]
+    padded = jnp.pad(features.reshape(-1, n, N), ((0, 0), (0, 1), (0, 0)))
+    return padded[:, above].reshape(-1, above.shape[1] * N)
 
 
 @partial(jax.jit, static_argnames=("model",))

@@ -1,11 +1,11 @@
-"""What the first layer sees of an input: all of it, or its patches. (The theory has its own: no shared code.)"""
+"""What a layer sees of what is below it: all of it, or patches. (The theory has its own: no shared code.)"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 
 from widthwise.networks import Convolutional, FullyConnected
@@ -29,7 +29,7 @@ def inputs(name: str, values: Any, network: Network, shape: tuple[int, ...] | No
     if isinstance(network, FullyConnected):
         return checks.matrix(name, values, None if shape is None else shape[0])
     array = checks.images(name, values, shape)
-    network.patches(*array.shape[1:3])
+    network.stack(*array.shape[1:3])
     return array
 
 
@@ -38,7 +38,25 @@ def seen(network: Network, shape: tuple[int, ...]) -> tuple[int, int]:
     if isinstance(network, FullyConnected):
         return 1, shape[0]
     height, width, *colours = shape
-    return network.patches(height, width).count, int(np.prod((*network.patch, *colours)))
+    layout = network.patches(height, width)
+    return layout.count, int(np.prod((*layout.patch, *colours)))
+
+
+def above(network: Network, shape: tuple[int, ...]) -> list[Int[np.ndarray, "patches entries"]]:
+    """Of each convolutional layer after the first: which patch of the layer below is entry δ of its patch o.
+
+    Padding is the patch after the last one below. A fully connected network has none of these.
+    """
+    if isinstance(network, FullyConnected):
+        return []
+    found = []
+    for layout in network.stack(*shape[:2])[1:]:
+        below = np.arange(layout.image[0] * layout.image[1]).reshape(layout.image)
+        padded = np.pad(below, list(zip(layout.before, layout.after)), constant_values=below.size)
+        windows = sliding_window_view(padded, layout.patch)[:: layout.stride[0], :: layout.stride[1]]
+        windows = windows[: layout.grid[0], : layout.grid[1]]
+        found.append(windows.reshape(layout.grid[0] * layout.grid[1], -1))
+    return found
 
 
 def rows(network: Network, X: Float[np.ndarray, "n *shape"]) -> Float[np.ndarray, "rows size"]:

@@ -12,7 +12,7 @@ from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
 from widthwise.sampling import checks
 from widthwise.sampling.chains import float64, random_key, run
 from widthwise.sampling.coordinates import Frame
-from widthwise.sampling.patches import Network, inputs, rows, seen
+from widthwise.sampling.patches import Network, above, inputs, rows, seen
 from widthwise.sampling.progress import Progress, reporter
 from widthwise.sampling.samplers import AbstractHMC, CollapsedHMC
 from widthwise.sampling.samples import Samples
@@ -85,7 +85,7 @@ def sample(
     points = frame.inside(test_rows), frame.outside(test_rows)
     with float64(), reporter(progress) as report:
         seed = random_key(key)
-        draws = run(network, sampler, T, coordinates, y2, points, seed, report)
+        draws = run(network, sampler, T, coordinates, y2, above(network, shape), points, seed, report)
     samples = Samples(
         network=network,
         temperature=T,
@@ -145,8 +145,12 @@ def _check_network(network: Any) -> None:
 def _check_memory(network: Network, sampler: AbstractHMC, counts: tuple[int, int, int], shape: tuple[int, ...]) -> None:
     """Refuse a run whose draws and working arrays would not fit in `sampler.memory`: counts are (P, n, D)."""
     (P, n, D), (patches, size) = counts, seen(network, shape)
-    widest, draws = max(network.widths) * patches, sampler.chains * sampler.draws
-    factorised = min(P, network.widths[-1] * patches)
+    stack, draws = above(network, shape), sampler.chains * sampler.draws
+    grids = [(patches, 1), *(layer.shape for layer in stack)] if stack else [(patches, 1)] * network.depth
+    # a layer's features, or what its patches see of those below, whichever are more
+    seen_below = zip(grids, network.widths, (0, *network.widths))
+    widest = max(count * max(N, entries * below * bool(stack)) for (count, entries), N, below in seen_below)
+    factorised = min(P, network.widths[-1] * grids[-1][0])
     rank, outside = min(P * patches, size + 1), min(n * patches, size + 1)
     kept = 2 * draws * (P * D + n * (D + 1) + 6)
     working = sampler.chains * (6 * P * widest + 3 * factorised**2)

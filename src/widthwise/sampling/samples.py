@@ -15,7 +15,7 @@ from widthwise.errors import InputError
 from widthwise.sampling import checks
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error, standard_error
-from widthwise.sampling.patches import Network, inputs, rows
+from widthwise.sampling.patches import Network, above, inputs, rows
 from widthwise.sampling.samplers import AbstractHMC
 
 RHAT = 1.05
@@ -186,7 +186,8 @@ class Samples:
         X = rows(self.network, inputs("X", X, self.network, self.X_test.shape[1:]))
         points = self.frame.inside(X), self.frame.outside(X)
         training = self.inputs, self.y
-        draws = predict(self.network, self.sampler, self.temperature, training, points, self.weights, key)
+        stack = above(self.network, self.X_test.shape[1:])
+        draws = predict(self.network, self.sampler, self.temperature, training, stack, points, self.weights, key)
         return _prediction(*draws, self.scalar)
 
     @cached_property
