@@ -152,7 +152,8 @@ def main() -> None:
     parser.add_argument("--tasks", default="", help="only tasks whose name has one of these words in it: MNIST,CIFAR")
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=400)
-    parser.add_argument("--only-sample", action="store_true")
+    parser.add_argument("--only-sample", action="store_true", help="sample, predict nothing")
+    parser.add_argument("--only-predict", action="store_true", help="predict what was sampled before, sample nothing")
     arguments = parser.parse_args()
     store = Path(arguments.rows)
     known = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
@@ -162,7 +163,7 @@ def main() -> None:
         key = (group, task, short(network))
         if not any(word in task for word in arguments.tasks.split(",")):
             continue
-        if key not in found and group in arguments.groups.split(","):
+        if key not in found and group in arguments.groups.split(",") and not arguments.only_predict:
             row = dict(zip(("group", "task", "network"), key)) | sampled(
                 network, data, arguments.chains, arguments.draws
             )

@@ -79,8 +79,9 @@ class Validity:
         rho: the data's share in the order parameter, 0 ≤ ρ < 1.
         kurtosis: excess kurtosis of aᵀφ(h) over the prior; None where the neurons are not known or several layers deep.
         nats: what that changes in the log evidence, at first order.
-        verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; at the saddle of a matrix Q
-            at most a tenth as many rows as units), "doubtful", or "outside" (ρτ ≥ 0.8).
+        verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; of several layers ρτ < 0.04;
+            of a matrix Q ρτ < 0.05 and at its saddle at most a tenth as many rows as units), "doubtful", or "outside"
+            (ρτ ≥ 0.8, of several layers 0.25).
         reason: the verdict in words.
     """
 
@@ -97,8 +98,42 @@ class Validity:
         return self.rho * self.tau
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Where ρτ told sound predictions from others among the sampled networks of docs/evidence.md.
+
+    Args:
+        sound: below it.
+        outside: from it on.
+        within, between, beyond: what the sampled test errors did below, between and from there on.
+    """
+
+    sound: float
+    outside: float
+    within: str
+    between: str
+    beyond: str
+
+
+NUMBER = Limits(0.5, 0.8, "within 1 % in ten of eleven such networks", "off by up to 36 %", "off by 0.5 to 160 %")
+LAYERS = Limits(
+    0.04,
+    0.25,
+    "within 0.8 % in six such deep networks",
+    "off by 0.7 to 4 %",
+    "off by 3 to 11 %, training errors by more",
+)
+MATRIX = Limits(0.05, 0.8, "within 0.7 % in such networks", "off by 2 to 4 %", "off by 13 to 21 %")
+
+
 def validity(
-    tau: float, rho: float, along: Gaussianity | None, *, exact: bool, deep: bool = False, crowding: float = 0.0
+    tau: float,
+    rho: float,
+    along: Gaussianity | None,
+    *,
+    exact: bool,
+    limits: Limits = NUMBER,
+    crowding: float = 0.0,
 ) -> Validity:
     """ρ, τ and the kurtosis at the minimum of an action, and what they say.
 
@@ -107,10 +142,10 @@ def validity(
         rho: the data's share in the order parameter.
         along: the neurons' kurtosis along the dual vector, where it is known.
         exact: whether the approximation in use is exact for this network at every width.
-        deep: whether the network has several hidden layers.
+        limits: of ρτ, for one number, several layers or a matrix.
         crowding: rows of a matrix Q for each unit of the layer, where its saddle stands for the integral.
     """
-    verdict, reason = _verdict(rho * tau, along, exact=exact, deep=deep, crowding=crowding)
+    verdict, reason = _verdict(rho * tau, along, exact=exact, limits=limits, crowding=crowding)
     kurtosis, nats = (None, None) if along is None else (along.kurtosis, along.nats)
     return Validity(tau, rho, kurtosis, nats, verdict, reason)
 
@@ -133,14 +168,13 @@ def neuron_shares(
     return float(direction @ T @ direction), max(float(values[-1]), 0.0), direction
 
 
-def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bool, crowding: float) -> tuple[str, str]:
+def _verdict(
+    product: float, along: Gaussianity | None, *, exact: bool, limits: Limits, crowding: float
+) -> tuple[str, str]:
     if exact:
         return "sound", "exact at every width for this network and approximation"
-    if product >= 0.8:
-        return (
-            "outside",
-            f"rho*tau = {product:.2g}: neurons may specialise; sampled test errors were off by 0.5 to 160 %",
-        )
+    if product >= limits.outside:
+        return "outside", f"rho*tau = {product:.2g}: neurons may specialise; sampled test errors were {limits.beyond}"
     if along is not None and abs(along.kurtosis) > 0.2 and abs(along.nats) > 0.15:
         return "doubtful", (
             f"neurons are not Gaussian along the labels (excess kurtosis {along.kurtosis:.2g}): sampled test errors "
@@ -151,13 +185,10 @@ def _verdict(product: float, along: Gaussianity | None, *, exact: bool, deep: bo
             f"Q has {crowding:.2g} rows for each unit of the layer, and its fluctuations are not small: the saddle was "
             "off by 0.5 to 12 % where the integral is exact; use approximation='integrated'"
         )
-    if product >= 0.5:
-        return "doubtful", f"rho*tau = {product:.2g}: beyond 0.5 sampled test errors were off by up to 36 %"
-    if deep:
-        return "sound", f"rho*tau = {product:.2g}, by the thresholds of one hidden layer"
-    if along is None:
-        return "sound", f"rho*tau = {product:.2g}; whether the neurons are Gaussian along the labels is not known here"
-    return "sound", f"rho*tau = {product:.2g}: sampled test errors were within 1 % in ten of eleven such networks"
+    if product >= limits.sound:
+        return "doubtful", f"rho*tau = {product:.2g}: beyond {limits.sound:g} sampled test errors were {limits.between}"
+    unseen = "" if along is not None else "; whether the neurons are Gaussian along the labels is not known here"
+    return "sound", f"rho*tau = {product:.2g}: sampled test errors were {limits.within}{unseen}"
 
 
 def of_saddle(

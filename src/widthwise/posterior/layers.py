@@ -14,7 +14,7 @@ from widthwise.errors import InputError
 from widthwise.kernels.closures import AbstractClosure, Linearised, Nested
 from widthwise.numerics.spectra import FactoredSpectrum
 from widthwise.posterior import certificate, checks
-from widthwise.posterior.certificate import Certificate, Validity, validity
+from widthwise.posterior.certificate import LAYERS, Certificate, Validity, validity
 from widthwise.posterior.engine import Engine
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.mixture import Mixture
@@ -79,7 +79,7 @@ class LayersLaw(AbstractLaw):
         terms = self.process.engine.spectrum.terms(1.0, self.temperature)
         own = float(self.Q[-1]) * self.inputs.network.widths[-1]  # ∂K_R/∂Q_L = K_R/Q_L
         tau = terms.trace / own
-        return validity(tau, terms.dual_energy / own / (1.0 + tau), None, exact=exact, deep=True)
+        return validity(tau, terms.dual_energy / own / (1.0 + tau), None, exact=exact, limits=LAYERS)
 
     def training_error(self) -> Errors:
         return self.process.training_error()

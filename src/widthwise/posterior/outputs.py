@@ -19,7 +19,7 @@ from widthwise.kernels import CrossKernel
 from widthwise.networks import FullyConnected
 from widthwise.numerics.spectra import EigenSpectrum
 from widthwise.posterior import certificate, checks
-from widthwise.posterior.certificate import Certificate, Validity, neuron_shares, validity
+from widthwise.posterior.certificate import LAYERS, MATRIX, Certificate, Validity, neuron_shares, validity
 from widthwise.posterior.engine import Engine
 from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.law import AbstractLaw
@@ -92,7 +92,8 @@ class OutputsLaw(AbstractLaw):
             a = self.engine.spectrum.rotate_back(a[:, None])[:, 0]
             along = gaussianity(network, self.engine.X, a, q)
         crowding = Q.shape[0] / min(network.widths) if len(self.Q) == 1 else 0.0
-        return validity(tau, rho, along, exact=exact, deep=network.depth > 1, crowding=crowding)
+        limits = MATRIX if network.depth == 1 else LAYERS
+        return validity(tau, rho, along, exact=exact, limits=limits, crowding=crowding)
 
     @cached_property
     def _k(self) -> Float[np.ndarray, " P"]:

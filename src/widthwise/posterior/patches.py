@@ -20,7 +20,7 @@ from widthwise.errors import InputError
 from widthwise.kernels import PatchKernels, StackKernels, patch_kernels
 from widthwise.numerics.lapack import cholesky, cholesky_solve, half_solve
 from widthwise.posterior import certificate
-from widthwise.posterior.certificate import Certificate, Validity, neuron_shares, validity
+from widthwise.posterior.certificate import MATRIX, Certificate, Validity, neuron_shares, validity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
@@ -123,7 +123,7 @@ class PatchLaw(AbstractLaw):
         N = self.source.network.widths[-1]
         tau, rho, _ = neuron_shares(terms.trace, terms.dual, N)
         crowding = self.Q.shape[1] / N if len(self.Q) == 1 else 0.0
-        return validity(tau, rho, None, exact=exact, crowding=crowding)
+        return validity(tau, rho, None, exact=exact, limits=MATRIX, crowding=crowding)
 
     def _factors(self) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
         """(weight, Cholesky factor of A, a = A⁻¹y output-major (D P,)) of every component."""

@@ -118,10 +118,8 @@ class Prediction:
             logs = logs if logs.ndim == 2 else logs.sum(axis=2)
         else:
             D = y.shape[1]
-            roots = np.linalg.cholesky(self.covariances + self.temperature * np.eye(D))
-            rest = np.linalg.solve(roots, (y - means)[..., None])[..., 0]
-            log_det = 2.0 * np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)
-            logs = -0.5 * ((rest**2).sum(axis=2) + log_det + D * math.log(2.0 * math.pi))
+            squares, log_det = _gaussian(self.covariances, self.temperature, y - means)
+            logs = -0.5 * (squares + log_det + D * math.log(2.0 * math.pi))
         top = logs.max(axis=0)
         return np.asarray(top + np.log(self.weights @ np.exp(logs - top)))
 
@@ -168,3 +166,17 @@ def _roots(covariances: Float[np.ndarray, "G D D"]) -> Float[np.ndarray, "G D D"
     """R with R Rᵀ the covariance, also where that is singular."""
     values, vectors = np.linalg.eigh(covariances)
     return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+
+def _gaussian(
+    covariances: Float[np.ndarray, "G n D D"], temperature: float, rest: Float[np.ndarray, "G n D"]
+) -> tuple[Float[np.ndarray, "G n"], Float[np.ndarray, "G n"]]:
+    """rᵀA⁻¹r and log det A for A = covariance + T I, also where rounding leaves A without a Cholesky factor."""
+    try:
+        roots = np.linalg.cholesky(covariances + temperature * np.eye(rest.shape[2]))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariances)
+        values = np.maximum(values, 0.0) + temperature
+        return ((np.einsum("gned,gne->gnd", vectors, rest) ** 2) / values).sum(axis=2), np.log(values).sum(axis=2)
+    whitened = np.linalg.solve(roots, rest[..., None])[..., 0]
+    return (whitened**2).sum(axis=2), 2.0 * np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)

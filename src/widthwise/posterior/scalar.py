@@ -14,7 +14,7 @@ from widthwise.errors import InputError, NumericalError
 from widthwise.networks import FullyConnected
 from widthwise.numerics.spectra import EigenSpectrum
 from widthwise.posterior import certificate, checks
-from widthwise.posterior.certificate import Certificate, Validity, validity
+from widthwise.posterior.certificate import LAYERS, NUMBER, Certificate, Validity, validity
 from widthwise.posterior.engine import Engine
 from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.law import AbstractLaw
@@ -73,7 +73,7 @@ class ScalarLaw(AbstractLaw):
             along = gaussianity(network, self.engine.X, a, action.Q)
         tau = action.scale * terms.trace / action.width
         rho = action.scale * terms.dual_energy / action.width / (1.0 + tau)
-        return validity(tau, rho, along, exact=exact, deep=bool(action.below))
+        return validity(tau, rho, along, exact=exact, limits=LAYERS if action.below else NUMBER)
 
     def log_evidence(self, approximation: str) -> float:
         if approximation == "infinite":
