@@ -15,7 +15,8 @@ import widthwise as ww
 from widthwise import cli
 from widthwise.errors import NumericalError
 
-SMALL = ["digits", "--train-size", "30", "--test-size", "20", "--width", "40"]
+FEW = ["digits", "--train-size", "30", "--test-size", "20"]
+SMALL = [*FEW, "--width", "40"]
 KEYS = [
     "network", "data", "temperature", "approximation", "order_parameters", "certificate", "validity", "load",
     "log_evidence", "training_error", "generalisation_error", "accuracy", "infinite_width", "seconds",
@@ -98,10 +99,11 @@ ARCHITECTURES = {
 @pytest.mark.parametrize("case", ARCHITECTURES)
 def test_every_architecture_has_its_options(case, call, here):
     options, described = ARCHITECTURES[case]
-    status, _, err = call("predict", *SMALL, "--temperature", 0.1, *options, "--json", "p.json", "--figure", "p.png")
+    images = described is None
+    small = FEW if images else SMALL
+    status, _, err = call("predict", *small, "--temperature", 0.1, *options, "--json", "p.json", "--figure", "p.png")
     assert (status, err) == (0, "")
     classes = (0, 1, 2) if case == "three classes" else (0, 1)
-    images = described is None
     data = ww.load_data("digits", classes=classes, train_size=30, test_size=20, flatten=not images)
     if case == "average":
         network = ww.Convolutional(12, (4, 2), stride=2, readout="average")
@@ -124,7 +126,7 @@ def test_two_convolutional_layers_of_a_linear_network(call, here, monkeypatch):
     small = ww.MonteCarlo(draws=60)
     monkeypatch.setattr("widthwise.posterior.patches.MonteCarlo", lambda: small)
     options = ["--conv", "6,4", "--conv", "5,2x1", "--stride", "2", "--stride", "1", "--activation", "identity"]
-    status, _, err = call("predict", *SMALL, "--temperature", 1.0, *options, "--json", "p.json", "--figure", "p.png")
+    status, _, err = call("predict", *FEW, "--temperature", 1.0, *options, "--json", "p.json", "--figure", "p.png")
     assert (status, err) == (0, "")
     X, y, X_test, y_test = ww.load_data("digits", classes=(0, 1), train_size=30, test_size=20, flatten=False)
     network = ww.Convolutional((6, 5), ((4, 4), (2, 1)), stride=((2, 2), (1, 1)), activation="identity")
@@ -238,6 +240,10 @@ BAD = {
     "closure": (["predict", "--closure", "nestd"], "did you mean 'nested'"),
     "conv without a patch": (["predict", "--conv", "16"], "expected CHANNELS,PATCH"),
     "conv of words": (["predict", "--conv", "many,4"], "--conv"),
+    "conv of a channel, a patch and a stride": (["predict", "--conv", "16,4,2"], "expected CHANNELS,PATCH"),
+    "conv of half a patch": (["predict", "--conv", "16,x"], "got 'x'"),
+    "width of a conv": (["predict", "--conv", "16,4", "--width", "30"], "--width: expected none with --conv"),
+    "closure of a conv": (["predict", "--conv", "16,4", "--closure", "nested"], "--closure: expected none with --conv"),
     "patch too large": (["predict", "--conv", "16,9"], "at most the image's 8x8"),
     "padding without conv": (["predict", "--padding", "same"], "with --conv only"),
     "stride without conv": (["predict", "--stride", "2"], "with --conv only"),

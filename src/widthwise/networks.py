@@ -77,7 +77,8 @@ class FullyConnected:
         weight_precisions: λ_0 … λ_L, one number for all or L+1 of them, more than zero.
         bias_variance: σ_b² of the hidden layers, one number for all or L of them; the readout has no bias.
         closure: how several hidden layers renormalise the kernel: "global" (by one number; the default), "nested" or
-            "linearised". They differ for activations that are not homogeneous, where only "global" is covered so far.
+            "linearised". They differ for activations that are not homogeneous; the last two have one output. With
+            biases at depth "global" is not defined and stands for "nested".
 
     Raises:
         InputError: a width below one, a precision that is not positive, an unknown name.

@@ -267,3 +267,13 @@ def test_refusals(data, case):
     with pytest.raises(ww.InputError, match=message) as caught:
         call(*data[:2])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::widthwise.errors.DataWarning")
+@pytest.mark.parametrize("closure", CLOSURES)
+def test_zero_inputs_leave_the_noise_alone(data, closure):
+    y = data[1]
+    posterior = infer(network(closure=closure), np.zeros((20, 4)), y)
+    assert posterior.certificate.converged
+    np.testing.assert_allclose(posterior.order_parameters["Q"], 1.0, rtol=1e-9)
+    assert posterior.training_error.total == pytest.approx(np.mean(y**2), rel=1e-12)

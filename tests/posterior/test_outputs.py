@@ -8,6 +8,7 @@ from weighing import Problem, assert_agree
 
 import widthwise as ww
 from widthwise.actions import MatrixAction, MonteCarlo, OutputsTerm
+from widthwise.posterior import Prediction
 
 LAM = (1.7, 0.6, 1.4, 0.8)
 T = 0.3
@@ -474,3 +475,25 @@ def test_many_test_points_are_scored_in_pieces(data, monkeypatch):
         pieces = posterior.score(X_test, Y_test)
         for name in ("total", "bias", "variance", "negative_log_likelihood"):
             assert getattr(pieces, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+def test_the_density_survives_covariances_that_rounding_makes_indefinite():
+    """At the training points of an almost noiseless network a covariance is rounding error alone."""
+    v = np.array([0.6, 0.8])
+    covariance = -1e-17 * np.outer(v, v)
+    y, mean = np.array([[0.3, -0.2]]), np.zeros((1, 1, 2))
+    prediction = Prediction.of_mixture(np.ones(1), mean, np.zeros((1, 1, 2)), 1e-20, covariances=covariance[None, None])
+    expected = -0.5 * ((y**2).sum() / 1e-20 + 2 * np.log(2 * np.pi * 1e-20))
+    assert prediction.log_density(y)[0] == pytest.approx(expected, rel=1e-12)
+    hot = Prediction.of_mixture(
+        np.ones(1), mean, np.ones((1, 1, 2)), T, covariances=np.outer(v, v)[None, None]
+    )  # where there is a factor
+    along, across = (y[0] @ v) ** 2, (y[0] @ [-0.8, 0.6]) ** 2
+    exact = -0.5 * (along / (1 + T) + across / T + np.log((1 + T) * T) + 2 * np.log(2 * np.pi))
+    assert hot.log_density(y)[0] == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("X_test", [5, None])
+def test_scoring_what_is_no_array_is_refused(data, X_test):
+    with pytest.raises(ww.InputError, match="X_new: expected"):
+        infer(network(), *data[:2]).score(X_test, data[3])

@@ -419,3 +419,12 @@ def test_chains_that_have_not_mixed_are_refused_or_a_status(data):
         infer(network(), X, y, "integrated", monte_carlo=short)
     posterior = infer(network(), X, y, "integrated", monte_carlo=short, throw=False)
     assert posterior.certificate.status == "not mixed"
+
+
+def test_memory_is_estimated_with_outputs_and_chains_before_anything_is_computed(data, monkeypatch):
+    X, y = data[:2]
+    need = 8 * (10 * 2) ** 2 * 5 * QUICK.chains
+    monkeypatch.setattr("widthwise.posterior.checks._memory", lambda: 0.5 * need)
+    monkeypatch.setattr("widthwise.posterior.patches.patch_kernels", lambda *_, **__: pytest.fail("computed"))
+    with pytest.raises(ww.InputError, match="10 examples of 2 outputs need"):
+        infer(network(), X, y, "integrated")

@@ -208,9 +208,13 @@ def test_saved_and_loaded(fitted, tmp_path):
         (
             {"activation": "erf"},
             None,
-            r'expected "infinite" for 2 convolutional layers of erf, got "integrated"; .*clos',
+            r'expected "infinite" for 2 convolutional layers of erf, got finitely many channels .integrated.: .*clos',
         ),
-        ({"activation": "relu"}, "saddle", r'expected "infinite" for 2 convolutional layers of relu, got "saddle"'),
+        (
+            {"activation": "relu"},
+            "saddle",
+            r'expected "infinite" for 2 convolutional layers of relu, got finitely many channels .saddle.',
+        ),
         ({"activation": "erf", "readout": "average"}, None, r'expected "infinite" for 2 convolutional layers of erf'),
         ({}, "saddle", r'expected "integrated" or "infinite" for 2 convolutional layers, got "saddle"; .*commute'),
         ({}, "two-parameter", r'"two-parameter" is for one fully connected layer, got 2 hidden layers'),

@@ -196,6 +196,8 @@ class LayeredAction:
     def semi_definite(self, Q: Layers) -> bool:
         """Whether K_R(Q) is positive semi-definite: its eigenvalues at least −1e-10 of its largest variance."""
         K = self.closure.training(Q).copy()
+        if not K.any():  # of zero inputs: nothing to factorise
+            return True
         K.reshape(-1)[:: len(K) + 1] += _INDEFINITE * float(K.diagonal().max())
         try:
             cholesky(K, "K_R")

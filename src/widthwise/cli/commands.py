@@ -222,10 +222,13 @@ def _network(request: Request) -> Any:
         return ww.FullyConnected(widths=_widths(request), closure=request.closure, **shared)
     if request.depth not in (None, len(request.conv)):
         raise InputError(f"--depth: expected {len(request.conv)}, one per --conv, got {request.depth}; leave it out.")
+    for option, value, default in (("width", request.width, "200"), ("closure", request.closure, "global")):
+        if value != default:
+            raise InputError(f"--{option}: expected none with --conv, got {value!r}; channels stand in --conv.")
     channels, patches = [], []
     for layer in request.conv:
         number, _, patch = layer.partition(",")
-        if not patch:
+        if not patch or "," in patch:
             raise InputError(f"--conv: expected CHANNELS,PATCH such as 64,4 or 64,4x3, got {layer!r}.")
         channels += _numbers("--conv", number, int)
         patches.append(_pair("--conv", patch))
@@ -259,7 +262,10 @@ def _widths(request: Request) -> tuple[int, ...]:
 
 def _pair(option: str, text: str) -> tuple[int, ...]:
     """'4' or '4x3' as (down, across)."""
-    return tuple(_numbers(option, text.replace("x", ","), int))
+    sizes = text.split("x")
+    if len(sizes) > 2 or not all(size.isdecimal() for size in sizes):
+        raise InputError(f"{option}: expected one whole number or two, such as 4 or 4x3, got {text!r}.")
+    return tuple(int(size) for size in sizes)
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:

@@ -76,7 +76,7 @@ class Validity:
 
     Args:
         tau: fitted degrees of freedom per neuron, τ ≥ 0.
-        rho: the data's share in the order parameter, 0 ≤ ρ < 1.
+        rho: the data's share in the order parameter, ρ ≥ 0, and below 1 at a saddle.
         kurtosis: excess kurtosis of aᵀφ(h) over the prior; None where the neurons are not known or several layers deep.
         nats: what that changes in the log evidence, at first order.
         verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; of several layers ρτ < 0.04;

@@ -148,17 +148,18 @@ def warn_if_degenerate(X: Float[np.ndarray, "P ..."], y: Float[np.ndarray, "P *D
         warnings.warn("X: every input is the same; only the targets' mean can be learned.", DataWarning, stacklevel=3)
 
 
-def estimate_memory(P: int, copies: int) -> None:
+def estimate_memory(P: int, copies: int, outputs: int = 1) -> None:
     """Refuses a problem that cannot fit.
 
     Raises:
-        InputError: P² float64 numbers, `copies` times, exceed the machine's memory.
+        InputError: (P D)² float64 numbers, `copies` times, exceed the machine's memory; D `outputs` at once.
     """
-    need = 8.0 * P * P * copies
+    need = 8.0 * (P * outputs) ** 2 * copies
     have = _memory()
     if have is not None and need > 0.9 * have:
         raise InputError(
-            f"X: {P} examples need about {need / 2**30:.1f} GiB for {copies} kernel matrices, "
+            f"X: {P} examples{f' of {outputs} outputs' if outputs > 1 else ''} need about {need / 2**30:.1f} GiB for "
+            f"{copies} kernel matrices, "
             f"this machine {have / 2**30:.1f} GiB; pass fewer examples."
         )
 

@@ -79,7 +79,7 @@ def infer(
         widths: with `prepare`d data, other widths.
         readout_precision: with `prepare`d data, another λ_L.
         solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P. One output only.
-        monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed.
+        monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed; without effect elsewhere.
         throw: whether a search that did not converge raises; otherwise see `posterior.certificate`.
 
     Raises:
@@ -197,8 +197,8 @@ def _check_stack(network: Convolutional, approximation: str) -> None:
     if not _is_linear(network):
         raise InputError(
             f'approximation: expected "infinite" for {network.depth} convolutional layers of {network.phi.name}, got '
-            f'"{approximation}"; finitely many channels are exact for the identity alone: for another activation the '
-            "covariance of a layer's channels, which fluctuates with the layer below, needs a closure that is not "
+            f"finitely many channels ({approximation}): those are exact for the identity alone; for another activation "
+            "the covariance of a layer's channels, which fluctuates with the layer below, needs a closure that is not "
             "known to be exact. Take infinite channels or one layer, or sample the network."
         )
     if approximation != "integrated":

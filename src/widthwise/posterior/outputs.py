@@ -83,7 +83,10 @@ class OutputsLaw(AbstractLaw):
         return self.action.log_evidence_saddle()
 
     def validity(self, *, exact: bool) -> Validity:
-        Q, network, along = np.tensordot(self.weights, self.Q, 1), self.engine.network, None
+        network, along = self.engine.network, None
+        # infinite width is judged, as for one output, by the saddle that it leaves out
+        one, D = len(self.Q) == 1, self.Q.shape[1]
+        Q = self.action.Q if one else np.tensordot(self.weights, self.Q, 1)
         terms = self.action.data.terms(Q)
         tau, rho, direction = neuron_shares(terms.trace, terms.dual, network.widths[-1])
         if isinstance(network, FullyConnected) and network.depth == 1:
@@ -91,7 +94,8 @@ class OutputsLaw(AbstractLaw):
             a = (self.engine.rotated_targets @ direction) / (self.temperature + q * k)
             a = self.engine.spectrum.rotate_back(a[:, None])[:, 0]
             along = gaussianity(network, self.engine.X, a, q)
-        crowding = Q.shape[0] / min(network.widths) if len(self.Q) == 1 else 0.0
+        saddle = one and not np.array_equal(self.Q[0], np.eye(D))
+        crowding = D / min(network.widths) if saddle else 0.0
         limits = MATRIX if network.depth == 1 else LAYERS
         return validity(tau, rho, along, exact=exact, limits=limits, crowding=crowding)
 

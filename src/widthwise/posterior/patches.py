@@ -19,7 +19,7 @@ from widthwise.actions import MatrixAction, MonteCarlo, PatchHierarchy, PatchTer
 from widthwise.errors import InputError
 from widthwise.kernels import PatchKernels, StackKernels, patch_kernels
 from widthwise.numerics.lapack import cholesky, cholesky_solve, half_solve
-from widthwise.posterior import certificate
+from widthwise.posterior import certificate, checks
 from widthwise.posterior.certificate import MATRIX, Certificate, Validity, neuron_shares, validity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
@@ -28,7 +28,9 @@ from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource
 
 _BLOCK = 2**25  # entries of a cross kernel held at a time
-_GROUP = 32  # order parameters whose kernels are held at a time
+_GROUP = 32  # order parameters whose kernels are held at a time, at most
+_HELD = 2**28  # entries of those kernels
+_COPIES = 5  # of A that one order parameter's gradient takes
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ class PatchLaw(AbstractLaw):
     def _factors(self) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
         """(weight, Cholesky factor of A, a = A⁻¹y output-major (D P,)) of every component."""
         y = self.term.Y.T.ravel()
-        for start in range(0, len(self.Q), _GROUP):
-            for g, A in enumerate(self.term.matrices(self.Q[start : start + _GROUP]), start):
+        group = min(_GROUP, max(1, _HELD // y.size**2))
+        for start in range(0, len(self.Q), group):
+            for g, A in enumerate(self.term.matrices(self.Q[start : start + group]), start):
                 R = cholesky(A, "T I + K_R(Q)")
                 yield float(self.weights[g]), R, cholesky_solve(R, y)
 
@@ -257,10 +260,10 @@ def infer_patches(
         monte_carlo: how to integrate.
         throw: whether a search that did not converge, or chains that have not mixed, raise.
     """
-    network, D = source.network, 1 if y.ndim == 1 else y.shape[1]
+    network, D, how = source.network, 1 if y.ndim == 1 else y.shape[1], monte_carlo or MonteCarlo()
+    checks.estimate_memory(source.size, _COPIES * (how.chains if approximation == "integrated" else 1), D)
     kernels = patch_kernels(network, source.X, skew=D > 1)
     term = PatchTerm(kernels, y.reshape(len(y), -1), temperature)
-    how = monte_carlo or MonteCarlo()
     action = action_of(source, term, how)
     layers, weights, found = certificate.of_matrix_action(action, approximation, "patches", throw=throw)
     above = tuple(layers[1:])

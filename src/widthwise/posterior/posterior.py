@@ -127,7 +127,8 @@ class Posterior:
         """
         outputs = None if self.targets.ndim == 1 else self.targets.shape[1]
         rows = self.law.points_at_a_time
-        if diagonal is not None or isinstance(X_test, PreparedInputs) or len(X_test) <= rows:
+        few = not hasattr(X_test, "__len__") or len(X_test) <= rows  # what is no array at all `predict` refuses
+        if diagonal is not None or isinstance(X_test, PreparedInputs) or few:
             prediction = self.predict(X_test, diagonal)
             return score(prediction, checks.targets(y_test, len(prediction.mean), "y_test", outputs))
         X_test = self.law.source.check(X_test)

@@ -51,6 +51,14 @@ class Search:
             self.ends.append(point)
             return
         point, exact, used = polish(self.function, end)
+        if not self._stationary(point):  # the rough end was not close enough for Newton's steps
+            self.evaluations += used
+            end = minimise_few(self.function, end.x, end.hessian)
+            self.evaluations += end.evaluations
+            for known in self._basin(end.x, end.gradient):
+                self.ends.append(known)
+                return
+            point, exact, used = polish(self.function, end)
         if point.kind == "minimum":
             self._hessian = exact
             self._minima.append((point, exact))
@@ -88,10 +96,11 @@ class Search:
         return sum(_near(best, end) for end in self.ends)
 
     def _keep(self, point: StationaryPoint) -> None:
-        known = any(_near(other, point) for other in self.points)
-        scale = max(1.0, float(np.abs(point.hessian).max()))
-        if not known and point.residual <= _FORGIVEN * scale:
+        if self._stationary(point) and not any(_near(other, point) for other in self.points):
             self.points.append(point)
+
+    def _stationary(self, point: StationaryPoint) -> bool:
+        return point.residual <= _FORGIVEN * max(1.0, float(np.abs(point.hessian).max()))
 
 
 def _near(a: StationaryPoint | Descent, b: StationaryPoint | Descent) -> bool:

@@ -149,3 +149,13 @@ def test_eigenvalues_of_rounding_are_zero(rng):
     assert np.count_nonzero(spectrum.system.k) == 40
     for q in (1e-6, 1.0, 1e8):
         assert spectrum.terms(q, 1e-8).quadratic == pytest.approx(80 / 1e-8, rel=1e-12)
+
+
+@pytest.mark.parametrize("t", [1e8, 1e12, 1e30])
+def test_where_the_noise_dwarfs_the_kernel_its_trace_is_not_lost(make, t, rng):
+    """tr(A⁻¹K) = tr K/t − q tr K²/t² + …: never the difference of P and nearly P."""
+    X = rng.normal(size=(20, 30))
+    K, y, q = X @ X.T / 30, rng.normal(size=20), 0.7
+    terms = make(K, y).terms(q, t)
+    k = np.linalg.eigvalsh(K)
+    assert terms.trace == pytest.approx(float((k / (t + q * k)).sum()), rel=1e-8, abs=0.0)

@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+WEAK = 1e-6  # q tr K/t below which A's traces say less of K than K's own
+
 
 @dataclass(frozen=True)
 class GaussianTerms:
@@ -101,3 +103,21 @@ class AbstractSpectrum(abc.ABC):
     def dual_vector(self, q: float, t: float) -> Float[np.ndarray, " P"]:
         """a = A⁻¹y in the original coordinates, (P,)."""
         return self.rotate_back(self.solve_target(q, t)[:, None])[:, 0]
+
+
+def shrinkages(
+    P: int, q: float, t: float, inverse: float, inverse_square: float, trace: float, square: float
+) -> tuple[float, float]:
+    """q tr(A⁻¹K) and q² tr(A⁻¹KA⁻¹K) from the traces of A⁻¹ and A⁻²; where t dwarfs q K, which cancels there, of K.
+
+    Args:
+        P: rows of K.
+        q, t: A = t I + q K.
+        inverse, inverse_square: tr A⁻¹ and tr A⁻².
+        trace, square: tr K and tr K².
+    """
+    s = q * trace / t
+    if s < WEAK:
+        s2 = (q / t) ** 2 * square
+        return s - s2, s2
+    return P - t * inverse, P - 2.0 * t * inverse + t * t * inverse_square

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.linalg import blas
 
 from widthwise.numerics.lapack import cholesky, cholesky_solve, inverse_traces
-from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms
+from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms, shrinkages
 from widthwise.numerics.spectra.ritz import RitzSpectrum
 
 REACH = 1.5e-3  # |log q − log q₀| within which the Taylor series holds Q to about 1e-9 (loads of hundreds: 1e-7)
@@ -139,9 +139,8 @@ class FactoredSpectrum(AbstractSpectrum):
         log_det = 2.0 * float(np.log(R.diagonal()).sum())
         self._factor = None  # the traces destroy it; answers at other q than this need another anyway
         inverse, square = inverse_traces(R)
-        slope = P - t * inverse  # q tr(A⁻¹K)
-        curvature = slope - (P - 2.0 * t * inverse + t * t * square)  # q tr(A⁻¹K) − q² tr(A⁻¹KA⁻¹K)
-        return _Expansion(q, t, log_det, slope, curvature, self._third(q, t), np.column_stack(chain))
+        slope, shrunk = shrinkages(P, q, t, inverse, square, self.trace_K, self.norm_K**2)
+        return _Expansion(q, t, log_det, slope, slope - shrunk, self._third(q, t), np.column_stack(chain))
 
     def _dual(self, at: _Expansion, q: float) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
         """a = A⁻¹y at q, and −da/dq = A⁻¹Ka."""

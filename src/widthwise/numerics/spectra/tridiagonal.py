@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.linalg import blas, lapack
 
 from widthwise.errors import NumericalError
-from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms
+from widthwise.numerics.spectra.abstract import AbstractSpectrum, GaussianTerms, shrinkages
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,14 @@ class TridiagonalSpectrum(AbstractSpectrum):
             s, _ = lapack.dtbtrs(band, (ratio * inverse[1:] ** 2)[:, None], uplo="U")
             trace_inverse_square += 2.0 * float(s.sum())
         curvature = float(Ka @ _solve(pivots, L, Ka[:, None])[:, 0])
+        square = float(self.diagonal @ self.diagonal + 2.0 * self.off @ self.off)
+        slope, shrunk = shrinkages(P, q, t, trace_inverse, trace_inverse_square, self.trace_K, square)
         return GaussianTerms(
             log_det=float(np.log(pivots).sum()),
             quadratic=self.norm * float(a[0]),
-            trace=(P - t * trace_inverse) / q,
+            trace=slope / q,
             dual_energy=float(a @ Ka),
-            trace_square=(P - 2.0 * t * trace_inverse + t * t * trace_inverse_square) / q**2,
+            trace_square=shrunk / q**2,
             dual_curvature=curvature,
             dual_norm=float(a @ a),
         )
