@@ -8,6 +8,7 @@ import pytest
 
 import widthwise as ww
 from widthwise.comparison import Row
+from widthwise.comparison.table import Comparison
 from widthwise.errors import InputError
 
 
@@ -110,3 +111,10 @@ def test_posterior_and_samples_in_their_order(posterior):
 def test_two_different_things_are_not_compared(posterior, changes):
     with pytest.raises(InputError, match="predict and sample the same"):
         ww.compare(posterior, samples(**changes))
+
+
+def test_the_theorys_own_draws_widen_the_comparison():
+    alone, both = Row("x", 1.0, None, 1.3, 0.1), Row("x", 1.0, 1.959964 * 0.2, 1.3, 0.1)
+    assert alone.z == pytest.approx(3.0)
+    assert both.z == pytest.approx(0.3 / np.hypot(0.1, 0.2))
+    assert "1.00000 ± 0.39199" in str(Comparison((both,)))

@@ -497,3 +497,21 @@ def test_the_density_survives_covariances_that_rounding_makes_indefinite():
 def test_scoring_what_is_no_array_is_refused(data, X_test):
     with pytest.raises(ww.InputError, match="X_new: expected"):
         infer(network(), *data[:2]).score(X_test, data[3])
+
+
+def test_the_monte_carlo_error_is_that_of_other_seeds(data):
+    """ε_t and ε_g scatter over seeds by about what each run says of itself; the saddle has no such error."""
+    X, Y, X_test, Y_test = data
+    network = ww.FullyConnected([4], "identity", LAM[:2])
+    found = []
+    for seed in range(12):
+        how = ww.MonteCarlo(chains=4, draws=64, warmup=60, nodes=64, seed=seed)
+        posterior = ww.infer(network, X, Y, temperature=0.3, monte_carlo=how, throw=False)
+        found.append((posterior.training_error, posterior.score(X_test, Y_test)))
+    for errors in zip(*found):
+        scatter = np.std([one.total for one in errors], ddof=1)
+        said = np.sqrt(np.mean([one.monte_carlo_error**2 for one in errors]))
+        assert 0.2 < scatter / said < 2.0  # the nodes' weights are made to repeat all draws: better than it says
+    saddle = ww.infer(network, X, Y, temperature=0.3, approximation="saddle")
+    assert saddle.training_error.monte_carlo_error is None
+    assert saddle.score(X_test, Y_test).monte_carlo_error is None

@@ -293,13 +293,17 @@ def _data(request: Request) -> DataSet:
 
 def _predict(request: Request) -> _Prediction:
     import widthwise as ww
+    from widthwise.posterior.infer import multiplies_one_kernel
 
     began = time.perf_counter()
     network = _network(request)  # its faults are found before the data are read
     data = _data(request)
     T = request.temperature
-    infinite = ww.infer(network, data.X, data.y, temperature=T, approximation="infinite", solver="eigenvalues")
-    posterior = ww.infer(network, data.X, data.y, temperature=T, approximation=request.approximation)
+    # several outputs need the kernel's eigenvalues: once for both; one output does without
+    once = data.y.ndim == 2 and multiplies_one_kernel(network)
+    given = (ww.prepare(network, data.X), data.y) if once else (network, data.X, data.y)
+    infinite = ww.infer(*given, temperature=T, approximation="infinite")
+    posterior = ww.infer(*given, temperature=T, approximation=request.approximation)
     score, infinite_score = posterior.score(data.X_test, data.y_test), infinite.score(data.X_test, data.y_test)
     seconds = time.perf_counter() - began
     return _Prediction(network, data, posterior, score, infinite, infinite_score, seconds)

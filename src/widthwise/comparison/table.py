@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Beyond these, the sampled number is not the theory's and the chains have not converged to one number.
 AGREEMENT = 3.0
+NORMAL_95 = 1.959964  # half of the central 95 % interval, in standard deviations
 CONVERGED = 1.05
 
 
@@ -27,7 +28,8 @@ class Row:
     Args:
         quantity: in words.
         theory: the prediction.
-        theory_error: half-width of the prediction's own 95 % error bar, None while the theory has none.
+        theory_error: half-width of the prediction's own 95 % error bar: so far what the draws of a matrix-valued order
+            parameter leave open, None where none are drawn.
         sampled: the mean over the posterior draws.
         standard_error: of `sampled`.
         ess: effective sample size, None where unknown.
@@ -44,11 +46,12 @@ class Row:
 
     @property
     def z(self) -> float:
-        """(sampled − theory) / standard error: NaN without a standard error."""
+        """(sampled − theory) / standard error, the theory's own included: NaN without a standard error."""
         difference = self.sampled - self.theory
         if difference == 0.0:
             return 0.0
-        return difference / self.standard_error if self.standard_error > 0 else math.nan
+        error = math.hypot(self.standard_error, (self.theory_error or 0.0) / NORMAL_95)
+        return difference / error if self.standard_error > 0 else math.nan
 
     @property
     def deviation(self) -> float:
@@ -127,7 +130,7 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
 def compare(posterior: Any, samples: Any) -> Comparison:
     """The predicted errors of a posterior beside those of its sampled network.
 
-    z = (sampled − theory) / standard error of the sampled mean.
+    z = (sampled − theory) / standard error of the sampled mean, and of the theory's own draws where it has any.
 
     Assumes: both belong to the same network, data and temperature; the sampled means are close to normal.
 
@@ -152,14 +155,15 @@ def compare(posterior: Any, samples: Any) -> Comparison:
 
 def _rows(quantity: str, theory: Any, estimate: Any) -> list[Row]:
     """An error's total, and its bias and variance where they were sampled too."""
-    rows = [_row(quantity, theory.total, estimate)]
+    drawn = getattr(theory, "monte_carlo_error", None)
+    rows = [_row(quantity, theory.total, estimate, None if drawn is None else NORMAL_95 * drawn)]
     for part in ("bias", "variance"):
         if getattr(estimate, part, None) is not None:
             rows.append(_row(f"{quantity}: {part}", getattr(theory, part), getattr(estimate, part)))
     return rows
 
 
-def _row(quantity: str, theory: Any, estimate: Any) -> Row:
+def _row(quantity: str, theory: Any, estimate: Any, theory_error: float | None = None) -> Row:
     def number(name: str) -> float | None:
         value = getattr(estimate, name, None)
         return None if value is None else float(value)
@@ -167,7 +171,7 @@ def _row(quantity: str, theory: Any, estimate: Any) -> Row:
     return Row(
         quantity,
         float(theory),
-        None,
+        theory_error,
         float(estimate.value),
         float(estimate.standard_error),
         number("ess"),

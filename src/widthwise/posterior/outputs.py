@@ -24,7 +24,7 @@ from widthwise.posterior.engine import Engine
 from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
-from widthwise.posterior.score import Errors
+from widthwise.posterior.score import Errors, standard_error
 from widthwise.posterior.sources import AbstractSource
 
 
@@ -121,9 +121,9 @@ class OutputsLaw(AbstractLaw):
         mean = np.tensordot(self.weights, residual, 1)
         fitted = k[:, None] * q[:, None, :]
         variance = T * (fitted / (T + fitted)).sum(axis=(1, 2))
-        total = float(self.weights @ ((residual**2).sum(axis=(1, 2)) + variance)) / P
-        bias = float((mean**2).sum()) / P
-        return Errors(total, bias, total - bias)
+        each = ((residual**2).sum(axis=(1, 2)) + variance) / P
+        total, bias = float(self.weights @ each), float((mean**2).sum()) / P
+        return Errors(total, bias, total - bias, monte_carlo_error=standard_error(self.weights, each))
 
     def dual_vector(self) -> Float[np.ndarray, "P D"]:
         a = np.tensordot(self.weights, self._dual() @ self._modes[1].transpose(0, 2, 1), 1)
@@ -139,7 +139,9 @@ class OutputsLaw(AbstractLaw):
                 full = self._covariance(mean, rotated, prior)
         m, v = np.concatenate(means, axis=1), np.concatenate(variances, axis=1)
         marginal = np.einsum("gndd->gnd", v)
-        return Prediction.of_mixture(self.weights, m, marginal, self.temperature, covariance=full, covariances=v)
+        return Prediction.of_mixture(
+            self.weights, m, marginal, self.temperature, covariance=full, covariances=v, drawn=len(self.weights) > 1
+        )
 
     def _moments(
         self, cross: CrossKernel, rotated: Float[np.ndarray, "P n"]

@@ -24,7 +24,7 @@ from widthwise.posterior.certificate import MATRIX, Certificate, Validity, neuro
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
-from widthwise.posterior.score import Errors
+from widthwise.posterior.score import Errors, standard_error
 from widthwise.posterior.sources import AbstractSource
 
 _BLOCK = 2**25  # entries of a cross kernel held at a time
@@ -137,22 +137,20 @@ class PatchLaw(AbstractLaw):
                 yield float(self.weights[g]), R, cholesky_solve(R, y)
 
     @cached_property
-    def _fitted(self) -> tuple[np.ndarray, float, float]:
-        """⟨a⟩ (D P,), ⟨|T a|²⟩ and ⟨T tr K_R A⁻¹⟩."""
-        T, mean, squares, freedom = self.temperature, np.zeros(self.y.size), 0.0, 0.0
+    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
+        """⟨a⟩ (D P,), and of every component |T a|² + T tr K_R A⁻¹ (G,)."""
+        T, mean, each = self.temperature, np.zeros(self.y.size), []
         for weight, R, a in self._factors():
             mean += weight * a
-            squares += weight * T * T * float(a @ a)
             root = half_solve(R, np.eye(len(R)))
-            freedom += weight * T * (len(R) - T * float(np.sum(root * root)))
-        return mean, squares, freedom
+            each.append(T * T * float(a @ a) + T * (len(R) - T * float(np.sum(root * root))))
+        return mean, np.array(each)
 
     def training_error(self) -> Errors:
-        mean, squares, freedom = self._fitted
+        mean, each = self._fitted
         P = len(self.y)
-        bias = self.temperature**2 * float(mean @ mean) / P
-        total = (squares + freedom) / P
-        return Errors(total, bias, total - bias)
+        bias, total = self.temperature**2 * float(mean @ mean) / P, float(self.weights @ each) / P
+        return Errors(total, bias, total - bias, monte_carlo_error=standard_error(self.weights, each / P))
 
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:
         a = self._fitted[0].reshape(self.outputs, -1).T
@@ -183,13 +181,16 @@ class PatchLaw(AbstractLaw):
         if full is not None:
             centre = np.tensordot(self.weights, means, 1)
             full -= _outer(centre, centre)
+        drawn = G > 1
         if self.y.ndim == 1:
             flat = None if full is None else full[:, 0, :, 0]
             return Prediction.of_mixture(
-                self.weights, means[..., 0], variance[..., 0], self.temperature, covariance=flat
+                self.weights, means[..., 0], variance[..., 0], self.temperature, covariance=flat, drawn=drawn
             )
         np.einsum("gndd->gnd", own)[...] = variance
-        return Prediction.of_mixture(self.weights, means, variance, self.temperature, covariance=full, covariances=own)
+        return Prediction.of_mixture(
+            self.weights, means, variance, self.temperature, covariance=full, covariances=own, drawn=drawn
+        )
 
     def _crosses(self, X_new: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """K_R of every component between new images and the training images (b, D, D P) and at each (b, D, D)."""

@@ -28,6 +28,7 @@ class Prediction:
         weights: of the mixture's components (G,).
         means, variances: of each component (G, n) or (G, n, D).
         covariances: between each component's outputs at one point (G, n, D, D); None for one output.
+        drawn: whether the components are random draws, whose averages have a Monte-Carlo error.
     """
 
     mean: Float[np.ndarray, "n *D"]
@@ -38,6 +39,7 @@ class Prediction:
     means: Float[np.ndarray, "G n *D"] | None = field(default=None, repr=False)
     variances: Float[np.ndarray, "G n *D"] | None = field(default=None, repr=False)
     covariances: Float[np.ndarray, "G n D D"] | None = field(default=None, repr=False)
+    drawn: bool = field(default=False, repr=False)
 
     @classmethod
     def of_mixture(
@@ -49,11 +51,12 @@ class Prediction:
         *,
         covariance: np.ndarray | None = None,
         covariances: Float[np.ndarray, "G n D D"] | None = None,
+        drawn: bool = False,
     ) -> Prediction:
         """The mixture's mean and variance, by the laws of total expectation and variance."""
         mean = np.tensordot(weights, means, 1)
         variance = np.tensordot(weights, variances, 1) + np.tensordot(weights, (means - mean) ** 2, 1)
-        return cls(mean, variance, temperature, covariance, weights, means, variances, covariances)
+        return cls(mean, variance, temperature, covariance, weights, means, variances, covariances, drawn)
 
     @property
     def standard_deviation(self) -> Float[np.ndarray, "n *D"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,13 @@ class Errors:
 
     Args:
         total, bias, variance: means over the examples, sums over the outputs.
+        monte_carlo_error: standard error of `total` from the draws of a matrix Q; None where none was drawn.
     """
 
     total: float
     bias: float
     variance: float
+    monte_carlo_error: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,20 @@ def together(parts: list[Score], sizes: list[int]) -> Score:
         entries = [getattr(part, name) for part in parts]
         return None if None in entries else float(share @ np.array(entries))
 
-    return Score(**{field.name: mean(field.name) for field in fields(Score)})  # type: ignore[arg-type]
+    return Score(**{entry.name: mean(entry.name) for entry in fields(Score)})  # type: ignore[arg-type]
+
+
+def standard_error(weights: Float[np.ndarray, " G"], totals: Float[np.ndarray, " G"]) -> float | None:
+    """Of the mean over drawn order parameters of each one's own error; None of a single one.
+
+    Args:
+        weights: nearly equal, sum to 1; the draws are taken as independent.
+        totals: the error of each component.
+    """
+    if len(totals) < 2:
+        return None
+    spread = float(weights @ (totals - weights @ totals) ** 2)
+    return float(np.sqrt(spread / (len(totals) - 1)))
 
 
 def signs(y: Float[np.ndarray, "n *D"]) -> bool:
@@ -78,7 +93,12 @@ def score(prediction: Prediction, y: Float[np.ndarray, "n *D"]) -> Score:
         label = y.argmax(axis=1)
         accuracy = float(np.mean(prediction.mean.argmax(axis=1) == label))
         of_draw = float(np.mean(prediction.class_probabilities(draws=256)[np.arange(n), label]))
+    drawn = None
+    if prediction.drawn and prediction.means is not None and prediction.variances is not None:
+        rest = (y - prediction.means) ** 2 + prediction.variances
+        drawn = standard_error(prediction.weights, rest.reshape(len(rest), -1).sum(axis=1) / n)
     return Score(
+        monte_carlo_error=drawn,
         total=bias + variance,
         bias=bias,
         variance=variance,
