@@ -126,7 +126,7 @@ class LayeredAction:
         R = cholesky(A, "T I + K_R")
         return R, cholesky_solve(R, self.y)
 
-    @cached_property
+    @property
     def saddle(self) -> Saddle:
         """The lowest minimum of S in log Q, with every other stationary point found.
 
@@ -140,7 +140,12 @@ class LayeredAction:
         Raises:
             NumericalError: T I + K is not positive definite at infinite width.
         """
-        if not math.isfinite(self.value(np.zeros(len(self.widths)))):
+        return self._found[0]
+
+    @cached_property
+    def _found(self) -> tuple[Saddle, float]:
+        """The saddle, and how far rounding may have moved it."""
+        if not self.closure.everywhere and not math.isfinite(self.value(np.zeros(len(self.widths)))):
             self._solve(self.closure.training(np.ones(len(self.widths))))  # says which minor, and what to do
         search = Search(self.value_and_gradient)
         search.descend(*self._one_number())
@@ -148,10 +153,12 @@ class LayeredAction:
             search.descend(*self._continued(search))
         for level in _OTHER_STARTS:
             u = np.full(len(self.widths), level)
-            while not math.isfinite(self.value(u)):
+            while not (self.closure.everywhere or math.isfinite(self.value(u))):
                 u = 0.5 * u
             search.descend(u, np.diag(self._N / self._N[-1]) * max(1.0, math.exp(level)))
         search.between()
+        if not search.points:
+            self._solve(self.closure.training(np.ones(len(self.widths))))  # a singular kernel says so itself
         return self._chosen(search)
 
     def _one_number(self) -> tuple[Layers, Float[np.ndarray, "L L"]]:
@@ -178,10 +185,10 @@ class LayeredAction:
             search.evaluations += end.evaluations
         return u, H
 
-    def _chosen(self, search: Search) -> Saddle:
+    def _chosen(self, search: Search) -> tuple[Saddle, float]:
         points = tuple(sorted(search.points, key=lambda point: point.value))
         minima = [point for point in points if point.kind == "minimum"]
-        inside = [point for point in minima if self.semi_definite(np.exp(point.x))]
+        inside = [point for point in minima if self.closure.everywhere or self.semi_definite(np.exp(point.x))]
         if not minima:
             degenerate = [point for point in points if point.kind == "degenerate"]
             best = degenerate[0] if degenerate else search.ends[0]
@@ -189,9 +196,11 @@ class LayeredAction:
         elif not inside:
             best, status = minima[0], Status.OUTSIDE_DOMAIN
         else:
-            best = inside[0]
-            status = Status.ROUNDING if self._rounding(best) > _LOST else Status.CONVERGED
-        return Saddle(best, points, len(search.ends), search.agreeing(best), search.evaluations, status)
+            best, status = inside[0], Status.CONVERGED
+        rounding = self._rounding(best)
+        if status is Status.CONVERGED and rounding > _LOST:
+            status = Status.ROUNDING
+        return Saddle(best, points, len(search.ends), search.agreeing(best), search.evaluations, status), rounding
 
     def semi_definite(self, Q: Layers) -> bool:
         """Whether K_R(Q) is positive semi-definite: its eigenvalues at least −1e-10 of its largest variance."""
@@ -208,7 +217,7 @@ class LayeredAction:
     @property
     def rounding(self) -> float:
         """How far the kernel's own rounding errors may have moved log Q*: ε ‖K_R‖ (|a|² + tr A⁻¹)/(N_L S'')."""
-        return self._rounding(self.saddle.best)
+        return self._found[1]
 
     def _rounding(self, best: StationaryPoint) -> float:
         smallest = float(best.hessian[0])

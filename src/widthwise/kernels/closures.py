@@ -14,6 +14,7 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -41,6 +42,7 @@ class AbstractClosure(abc.ABC):
 
     network: FullyConnected
     X: Float[np.ndarray, "P N0"]
+    everywhere: ClassVar[bool] = True  # whether K_R is positive semi-definite at every Q
 
     @abc.abstractmethod
     def forward(self, Q: Layers) -> tuple[Matrix, PullBack]:
@@ -140,6 +142,8 @@ class Linearised(AbstractClosure):
                                                                        [Baglioni et al. 2026, arXiv 2605.29684]
     Not positive semi-definite for every Q. Keeps its L matrices: `memory`.
     """
+
+    everywhere: ClassVar[bool] = False
 
     @property
     def memory(self) -> int:
