@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from widthwise.actions.wishart import Block, Part
-from widthwise.kernels.stack import positions
+from widthwise.kernels.stack import shifts
 from widthwise.networks import Convolutional, Patches
 
 Positions = Float[np.ndarray, "C d"]
@@ -56,8 +56,7 @@ class Spread:
     @cached_property
     def shifts(self) -> tuple[tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]], ...]:
         """(o, i) of each S_δ's entries."""
-        pairs = ((np.flatnonzero(i >= 0), i[i >= 0]) for i in positions(self.place).T)
-        return tuple(pairs)
+        return tuple(shifts(self.place))
 
     def factor(self, B: Factor) -> Float[np.ndarray, "C k s"]:
         """(C, n_above D, r) to (C, n_below D, |p| r)."""

@@ -10,7 +10,6 @@ working tile are held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from widthwise.kernels.layer import TILE, map_cross
 from widthwise.kernels.nngp import CrossKernel, TrainingKernel
 from widthwise.kernels.patches import WORK, PatchSet
-from widthwise.kernels.stack import positions
+from widthwise.kernels.stack import shifts
 from widthwise.networks import Convolutional, Patches
 
 Images = Float[np.ndarray, "P H W C"]
@@ -115,17 +114,10 @@ class _Stack:
         return dual.mean(q.ravel()).reshape(q.shape).mean(axis=0) / np.sqrt(self.network.precisions[-1])
 
 
-def _shifts(place: Patches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(o, i) of every entry δ of the patches, those inside the image."""
-    for i in positions(place).T:
-        o = np.flatnonzero(i >= 0)
-        yield o, i[o]
-
-
 def _one_below(kappa: Float[np.ndarray, "n *rest"], place: Patches) -> Float[np.ndarray, "m *rest"]:
     """(1/|p|) Σ_δ κ_{i(o,δ)}."""
     out = np.zeros((place.count, *kappa.shape[1:]))
-    for o, i in _shifts(place):
+    for o, i in shifts(place):
         out[o] += kappa[i]
     return out / (place.patch[0] * place.patch[1])
 
@@ -133,7 +125,7 @@ def _one_below(kappa: Float[np.ndarray, "n *rest"], place: Patches) -> Float[np.
 def _both_below(kappa: Float[np.ndarray, "n b n m"], place: Patches) -> Float[np.ndarray, "k b k m"]:
     """(1/|p|) Σ_δ κ_{i(o,δ) i(o',δ)}."""
     out = np.zeros((place.count, kappa.shape[1], place.count, kappa.shape[3]))
-    for o, i in _shifts(place):
+    for o, i in shifts(place):
         rows = out[o]
         rows[:, :, o] += kappa[i][:, :, i]
         out[o] = rows

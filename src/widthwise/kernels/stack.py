@@ -10,6 +10,7 @@ last entry of Q come from: `actions.hierarchy`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,13 @@ def positions(place: Patches) -> Int[np.ndarray, "n p"]:
     rows, columns = at[0][:, None, :, None], at[1][None, :, None, :]
     inside = (rows >= 0) & (rows < place.image[0]) & (columns >= 0) & (columns < place.image[1])
     return np.where(inside, rows * place.image[1] + columns, -1).reshape(place.count, -1)
+
+
+def shifts(place: Patches) -> Iterator[tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]]:
+    """(o, i) of every entry δ of the patches: patch o sees position i there; those inside the image."""
+    for i in positions(place).T:
+        o = np.flatnonzero(i >= 0)
+        yield o, i[o]
 
 
 @dataclass(frozen=True)

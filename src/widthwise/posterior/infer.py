@@ -161,6 +161,11 @@ def multiplies_one_kernel(network: Network) -> bool:
     return not (_by_patches(network, "saddle") or _by_layers(network, "saddle"))
 
 
+def covers_several_outputs(network: Network) -> bool:
+    """Whether y may have several columns: not where the layers of a deep network reshape the kernel."""
+    return not _by_layers(network, "saddle")
+
+
 def _by_patches(network: Network, approximation: str) -> bool:
     """Whether the order parameter is a matrix over the patches."""
     patches = isinstance(network, Convolutional) and (network.readout == "dense" or network.depth > 1)

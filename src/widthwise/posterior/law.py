@@ -25,11 +25,13 @@ class AbstractLaw(abc.ABC):
     Attributes:
         source: the training inputs and their kernel.
         temperature: T.
+        action: the effective action on these data.
     """
 
     kind: str
     source: AbstractSource
     temperature: float
+    action: Any
 
     @property
     @abc.abstractmethod
@@ -52,9 +54,13 @@ class AbstractLaw(abc.ABC):
     def solver(self) -> str:
         """What reduced the kernel."""
 
-    @abc.abstractmethod
     def log_evidence(self, approximation: str) -> float:
         """log p(y | X) by the approximation named."""
+        if approximation == "infinite":
+            return float(self.action.log_evidence_infinite())
+        if approximation == "integrated":
+            return float(self.action.log_evidence_integrated())
+        return float(self.action.log_evidence_saddle())
 
     @abc.abstractmethod
     def validity(self, *, exact: bool) -> Validity:

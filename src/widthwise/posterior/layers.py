@@ -72,9 +72,6 @@ class LayersLaw(AbstractLaw):
         engine = Engine(source, self.y, lambda: FactoredSpectrum(source.training().K, self.y), None)
         return ScalarLaw(engine, self.temperature, Mixture(one, one, self.Q[:, None]))
 
-    def log_evidence(self, approximation: str) -> float:
-        return self.action.log_evidence_saddle()
-
     def validity(self, *, exact: bool) -> Validity:
         terms = self.process.engine.spectrum.terms(1.0, self.temperature)
         own = float(self.Q[-1]) * self.inputs.network.widths[-1]  # ∂K_R/∂Q_L = K_R/Q_L

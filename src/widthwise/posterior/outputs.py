@@ -75,13 +75,6 @@ class OutputsLaw(AbstractLaw):
     def order_parameters(self) -> dict[str, np.ndarray]:
         return {"Q": np.einsum("g,lgde->lde", self.weights, self.layers)}
 
-    def log_evidence(self, approximation: str) -> float:
-        if approximation == "infinite":
-            return self.action.log_evidence_infinite()
-        if approximation == "integrated":
-            return self.action.log_evidence_integrated()
-        return self.action.log_evidence_saddle()
-
     def validity(self, *, exact: bool) -> Validity:
         network, along = self.engine.network, None
         # infinite width is judged, as for one output, by the saddle that it leaves out

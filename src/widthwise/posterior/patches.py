@@ -113,13 +113,6 @@ class PatchLaw(AbstractLaw):
             return self.found
         return action_of(self.source, self.term, self.monte_carlo)
 
-    def log_evidence(self, approximation: str) -> float:
-        if approximation == "infinite":
-            return self.action.log_evidence_infinite()
-        if approximation == "integrated":
-            return self.action.log_evidence_integrated()
-        return self.action.log_evidence_saddle()
-
     def validity(self, *, exact: bool) -> Validity:
         terms = self.term.terms(np.tensordot(self.weights, self.Q, 1))
         N = self.source.network.widths[-1]

@@ -75,13 +75,6 @@ class ScalarLaw(AbstractLaw):
         rho = action.scale * terms.dual_energy / action.width / (1.0 + tau)
         return validity(tau, rho, along, exact=exact, limits=LAYERS if action.below else NUMBER)
 
-    def log_evidence(self, approximation: str) -> float:
-        if approximation == "infinite":
-            return self.action.log_evidence_infinite()
-        if approximation == "integrated":
-            return self.action.log_evidence_integrated()
-        return self.action.log_evidence_saddle()
-
     def training_error(self) -> Errors:
         return training_error(self.engine, self.mixture, self.temperature)
 

@@ -58,13 +58,6 @@ def network_of(parameters: Mapping[str, Any]) -> Network:
     return FullyConnected(**used) if kind == connected else Convolutional(**used)
 
 
-def several_outputs(network: Network) -> bool:
-    """Whether the theory covers several outputs: not where the layers of a deep network reshape the kernel."""
-    if not isinstance(network, FullyConnected) or network.depth == 1:
-        return True
-    return not any(network.bias_variances) and (network.closure == "global" or network.phi.homogeneous)
-
-
 def images_of(X: Float[np.ndarray, "n N0"], shape: Any) -> Float[np.ndarray, "n ..."]:
     """The rows of X as images (n, H, W) or (n, H, W, C).
 

@@ -16,8 +16,9 @@ from widthwise.actions import MonteCarlo
 from widthwise.errors import InputError
 from widthwise.networks import Convolutional, PrecomputedKernel
 from widthwise.posterior import Prediction, infer, load
+from widthwise.posterior.infer import covers_several_outputs
 from widthwise.posterior.law import AbstractLaw
-from widthwise.sklearn.architecture import images_of, network_of, several_outputs
+from widthwise.sklearn.architecture import images_of, network_of
 
 
 class AbstractFiniteWidth(BaseEstimator):
@@ -26,7 +27,7 @@ class AbstractFiniteWidth(BaseEstimator):
     def _covers_several_outputs(self) -> bool:
         """For scikit-learn's tags, which must not raise."""
         try:
-            return several_outputs(network_of(vars(self)))
+            return covers_several_outputs(network_of(vars(self)))
         except InputError:
             return True
 
