@@ -40,3 +40,10 @@ def images(path: str, P: int, test: int, classes: tuple[tuple[int, ...], tuple[i
 def exists(path: str | None) -> bool:
     """Whether an optional data file is there."""
     return path is not None and Path(path).is_file()
+
+
+def between(path: Path, mark: str, text: str) -> None:
+    """Put `text` between `<!-- mark -->` and the next `<!-- end -->` of a Markdown file."""
+    head, rest = path.read_text().split(f"<!-- {mark} -->")
+    tail = rest.split("<!-- end -->", 1)[1]
+    path.write_text(f"{head}<!-- {mark} -->\n\n{text}\n\n<!-- end -->{tail}")

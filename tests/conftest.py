@@ -13,6 +13,7 @@ from jaxtyping import install_import_hook
 
 _FACE = {
     "widthwise.networks",
+    "widthwise.store.store",
     *(f"widthwise.posterior.{name}" for name in ("infer", "prediction", "prepare", "scan", "storage")),
 }
 _ROOT = Path(__file__).parents[1] / "src"

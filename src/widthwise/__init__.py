@@ -24,6 +24,8 @@ _PUBLIC = {
     "sample": "widthwise.sampling",
     "CollapsedHMC": "widthwise.sampling",
     "HMC": "widthwise.sampling",
+    "NUTS": "widthwise.sampling",
+    "Langevin": "widthwise.sampling",
     "compare": "widthwise.comparison",
 }
 

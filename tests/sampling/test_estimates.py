@@ -1,5 +1,7 @@
 """Monte Carlo errors, on series whose exact errors are known."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -40,9 +42,62 @@ def test_one_chain_is_compared_with_itself(rng):
     assert estimate(x + np.linspace(0, 5, 1000)).rhat > 1.5
 
 
-def test_a_constant_series_has_no_error():
-    got = estimate(np.full((4, 100), 0.7))
-    assert (got.standard_error, got.ess, got.rhat) == (0.0, 400.0, 1.0)
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+def test_tail_ess_is_that_of_the_outer_quantiles(rng, rho):
+    """Of the indicators that x is below its 5 % or its 95 % quantile, by their variance over many runs."""
+    runs = _ar1(rng, rho, (4 * 150, 1000))
+    shares = np.array([[np.mean(part < q) for part in np.split(runs, 150)] for q in (-1.6449, 1.6449)])
+    exact = 0.05 * 0.95 / shares.var(axis=1).max()
+    assert estimate(runs[:200]).ess_tail / 50 == pytest.approx(exact, rel=0.3)
+    assert (estimate(runs[:200]).ess_tail > estimate(runs[:200]).ess) == (rho > 0)
+
+
+def test_a_chain_with_other_tails_has_few_effective_ones(rng):
+    x = rng.normal(size=(4, 1000))
+    x[0] *= 4
+    got = estimate(x)
+    assert got.ess > 2000
+    assert got.ess_tail < 200
+
+
+@pytest.mark.parametrize("constant", [0.7, 0.0, -1e9])
+def test_a_constant_series_has_no_error(constant):
+    got = estimate(np.full((4, 100), constant) * (1 + 5e-17 * np.arange(100)))
+    assert (got.standard_error, got.ess, got.ess_tail, got.rhat) == (0.0, 400.0, 400.0, 1.0)
+
+
+def test_chains_at_rest_in_different_places_are_the_worst():
+    got = estimate(np.repeat([[0.1], [0.2], [0.2]], 50, axis=1))
+    assert got.value == pytest.approx(0.5 / 3)
+    assert (got.standard_error, got.ess, got.ess_tail, got.rhat) == (math.inf, 1.0, 1.0, math.inf)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3])
+def test_a_chain_that_never_moved_while_others_did_is_the_worst(rng, place):
+    x = rng.normal(size=(4, 100))
+    x[2] = place
+    got = estimate(x)
+    assert got.rhat == math.inf
+    assert np.isfinite([got.value, got.standard_error, got.ess, got.ess_tail]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_the_worst(rng, bad):
+    x = rng.normal(size=(4, 100))
+    x[1, 7] = bad
+    got = estimate(x)
+    assert math.isnan(got.value)
+    assert (got.standard_error, got.ess, got.ess_tail, got.rhat) == (math.inf, 1.0, 1.0, math.inf)
+
+
+def test_parts_of_a_gibbs_error_have_their_own_convergence(rng):
+    """The bias moves with f̄, the variance with the spread: only the latter is at rest in different places here."""
+    y, spread = np.zeros((3, 1)), np.repeat([[0.1], [0.2]], 100, axis=1)
+    got = gibbs_error(y, 1.0 + 1e-3 * rng.normal(size=(2, 100, 3, 1)), spread)
+    assert got.bias.rhat < 1.1 < 1.5 < got.variance.rhat
+    assert got.bias.ess > 100 > 10 > got.variance.ess
+    assert got.bias.ess_tail > 100 > got.variance.ess_tail
+    assert got.rhat == pytest.approx(got.variance.rhat, rel=0.1)
 
 
 @pytest.mark.parametrize("chains", [1, 4])

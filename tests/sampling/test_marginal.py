@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from widthwise.sampling.chains import float64
 from widthwise.sampling.marginal import log_evidence, predictive, readout, readout_N, readout_P
+from widthwise.sampling.precision import float64
 
 T, C = 0.07, 3.9
 

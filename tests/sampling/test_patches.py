@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.sampling.chains import float64
 from widthwise.sampling.patches import rows, seen
+from widthwise.sampling.precision import float64
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -193,7 +193,9 @@ def test_progress_is_told_to_the_end(data):
     assert all(isinstance(report, Progress) for report in heard)
     assert [r.done for r in heard] == sorted(r.done for r in heard)
     assert heard[-1].done == heard[-1].total == 10 + 40 + 100
-    assert {r.stage for r in heard} == {"warm-up", "draws"}
+    assert [r.stage for r in heard[:2]] == ["estimate", "warm-up"]
+    assert heard[-1].stage == "draws"
+    assert heard[-1].rhat is not None
     assert all(0 <= r.acceptance <= 1 and r.seconds_left >= 0 for r in heard)
 
 

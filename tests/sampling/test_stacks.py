@@ -10,8 +10,8 @@ from weighing import Problem, weigh
 
 import widthwise as ww
 from widthwise.sampling import load
-from widthwise.sampling.chains import float64
 from widthwise.sampling.patches import above
+from widthwise.sampling.precision import float64
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

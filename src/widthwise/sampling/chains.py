@@ -1,184 +1,227 @@
-"""Chains, run: the bridge from NumPy arrays to the jitted transitions of `hmc`, chunk by chunk, and back."""
+"""Chains, run: stage by stage, chunk by chunk, from NumPy arrays to jitted moves and back."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.errors import InputError
-from widthwise.networks import Convolutional
+from widthwise.sampling.checkpoint import Checkpoint, Standing
 from widthwise.sampling.patches import Network
+from widthwise.sampling.precision import float64, random_key
+from widthwise.sampling.problem import Problem, model
 from widthwise.sampling.progress import Progress
-from widthwise.sampling.samplers import AbstractHMC
+from widthwise.sampling.samplers import AbstractSampler
 
 CHUNK = 25
 CHUNK_BYTES = 2**28
+NAMES = (
+    "log_likelihood",
+    "acceptance",
+    "divergent",
+    "leapfrog_steps",
+    "train_mean",
+    "train_spread",
+    "test_mean",
+    "test_variance",
+    "weights",
+)
 
 
-def float64() -> AbstractContextManager[Any]:
-    """64-bit JAX inside, the caller's own setting outside."""
+def thinning_of(sampler: AbstractSampler, dimension: int) -> int:
+    """One in how many draws keeps its weights."""
+    return math.ceil(sampler.draws * 8 * sampler.chains * dimension / (sampler.weights_memory * 2**30))
+
+
+def chunk_of(sampler: AbstractSampler, dimension: int, networks: int) -> int:
+    """How many transitions are made at a time."""
+    return max(1, min(CHUNK, CHUNK_BYTES // (8 * sampler.chains * dimension * networks)))
+
+
+def stacked(parts: Sequence[Any]) -> Any:
+    """Trees of arrays of equal shapes, as one tree with a first axis over them."""
     import jax
-
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64
-
-    return enable_x64(True)
-
-
-def random_key(key: Any) -> Any:
-    import jax
-
-    if isinstance(key, int | np.integer) and not isinstance(key, bool) and 0 <= key < 2**63:
-        return jax.random.key(int(key))
-    if isinstance(key, jax.Array):
-        if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
-            return key
-        if key.dtype == np.uint32 and key.shape == (2,):
-            return jax.random.wrap_key_data(key)
-    raise InputError(f"key: expected a whole number of zero or more, or one JAX random key, got {key!r}; pass e.g. 0.")
-
-
-def _model(
-    network: Network,
-    sampler: AbstractHMC,
-    T: float,
-    inputs: np.ndarray,
-    y: np.ndarray,
-    stack: Sequence[np.ndarray],
-) -> tuple:
-    """The static shape and the numbers of a run, as JAX sees them; `stack` is what `patches.above` gives."""
     import jax.numpy as jnp
 
-    from widthwise.sampling.model import Data, Model
-
-    lam, biases, N = network.precisions, network.bias_variances, network.widths
-    patches = [len(inputs) // len(y), *(len(above) for above in stack)]
-    seen = [above.shape[1] for above in stack]
-    model = Model(
-        inputs=inputs.shape[1],
-        widths=N,
-        outputs=y.shape[1],
-        phi=network.phi,
-        biased=tuple(variance > 0 for variance in biases[1:]),
-        collapsed=sampler.collapsed,
-        patches=patches[-1],
-        pooled=isinstance(network, Convolutional) and network.readout == "average",
-        stack=tuple(zip(patches, seen)),
-    )
-    entries = seen or [1] * len(N[:-1])
-    scales = [1.0 / math.sqrt(precision * width * many) for precision, width, many in zip(lam[1:-1], N[:-1], entries)]
-    data = Data(
-        inputs=jnp.asarray(inputs),
-        y=jnp.asarray(y),
-        temperature=jnp.asarray(T, dtype=float),
-        scales=jnp.asarray(scales, dtype=float),
-        bias_scales=jnp.asarray(np.sqrt(np.asarray(biases[1:], dtype=float))),
-        readout=jnp.asarray(lam[-1] * model.features, dtype=float),
-        above=tuple(map(jnp.asarray, stack)),
-    )
-    return model, data
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
 
 
 def run(
-    network: Network,
-    sampler: AbstractHMC,
-    T: float,
-    inputs: np.ndarray,
-    y: np.ndarray,
-    stack: Sequence[np.ndarray],
-    tests: tuple[np.ndarray, np.ndarray],
-    key: Any,
-    report: Callable[[Progress], object],
-) -> dict[str, Any]:
-    """Warm up, draw, and collect: arrays over (chains, draws)."""
-    import jax
-    import jax.numpy as jnp
+    problems: Sequence[Problem],
+    sampler: AbstractSampler,
+    seeds: Sequence[Any],
+    checkpoint: Checkpoint,
+    report: Callable[[Progress], object] | None,
+) -> list[dict[str, Any]]:
+    """Warm up, draw, and collect: for each problem the arrays over (chains, draws) that `Samples` wants.
 
-    from widthwise.sampling import hmc
-    from widthwise.sampling.model import Points, predict_all
+    Args:
+        problems: of one shape: their arrays and their networks' widths agree.
+        sampler: its settings.
+        seeds: a JAX random key for each.
+        checkpoint: where to take up from, and to leave what is done.
+        report: told how far it is, if anybody wants to know.
+    """
+    import jax
+
+    from widthwise.sampling.model import Points
+    from widthwise.sampling.moves import move as moves
 
     begun = time.perf_counter()
-    model, data = _model(network, sampler, T, inputs, y, stack)
-    points = Points(*map(jnp.asarray, tests))
-    key_start, key_roll, key_warm, key_draw = jax.random.split(key, 4)
-    rolling = sampler.warmup // 4
-    total = rolling + sampler.warmup + sampler.draws
-    clock: dict[str, float] = {}
+    built = [problem.model(sampler.collapsed) for problem in problems]
+    static, data = built[0][0], stacked([data for _, data in built])
+    points = stacked([Points(*problem.points(problem.X_test)) for problem in problems])
+    stages = sampler.stages()
+    keys = jax.vmap(lambda seed: jax.random.split(seed, 1 + len(stages)))(jax.numpy.stack(list(seeds)))
+    thinning = thinning_of(sampler, static.dimension)
+    chunk = chunk_of(sampler, static.dimension, len(problems))
 
-    def tell(stage: str, done: int, trace: Any, size: Any) -> None:
-        # compilation is over with a stage's first chunk: its later ones tell the speed
+    positions = jax.vmap(lambda key: jax.random.normal(key, (sampler.chains, static.dimension)))(keys[:, 0])
+    sizes = np.full(len(problems), sampler.first_step)
+    adapting = moves.adaptation(sampler.target, sizes)
+    standing, drawn = checkpoint.load()
+    at, before = (0, 0), 0.0
+    if standing is None:
+        states = moves.start(static, data, positions)
+    else:
+        at, before, sizes = (standing.stage, standing.start), standing.seconds, standing.sizes
+        likeness = jax.eval_shape(lambda: moves.start(static, data, positions)), adapting
+        states, adapting = (
+            jax.tree.unflatten(jax.tree.structure(like), leaves)
+            for like, leaves in zip(likeness, (standing.states, standing.adapting))
+        )
+        drawn = drawn[: math.ceil(sampler.draws / chunk)]
+
+    pace = _Pace(sum(stage.count for stage in stages), report)
+    for index, stage in enumerate(stages):
+        drawing = index == len(stages) - 1
+        if index > at[0] and stage.adapts:
+            adapting = moves.adaptation(sampler.target, sizes)
+        for start in range(0, stage.count, chunk):
+            done = sum(earlier.count for earlier in stages[:index]) + min(start + chunk, stage.count)
+            if (index, start) < at:
+                pace.skipped(done)
+                continue
+            move_keys, fresh = _randomness(keys[:, 1 + index], start, drawing)
+            chances = jax.vmap(lambda key: moves.chances(key, chunk, sampler.chains))(move_keys)
+            whole = np.ones(len(problems))
+            plan = moves.Plan(
+                whole * 0.0 if stage.adapts else sizes,
+                whole * sampler.length,
+                np.full(len(problems), stage.limit),
+                whole * sampler.target,
+            )
+            states, adapting, trace, positions = moves.advance(
+                static, stage.move, data, chances, states, adapting, plan
+            )
+            if stage.adapts:
+                sizes = np.minimum(np.exp(np.asarray(adapting.log_step_size_avg)), sampler.length)
+            if drawing:
+                drawn.append(predicted(static, data, points, positions, fresh, trace, start, thinning))
+                checkpoint.note(start // chunk, drawn[-1])
+            pace.tell(stage.name, done, trace, sizes, [part[0] for part in drawn])
+            at = (index, start + chunk)
+            if (drawing and start + chunk >= stage.count) or checkpoint.due():
+                seconds = before + time.perf_counter() - begun
+                leaves = [[np.asarray(leaf) for leaf in jax.tree.leaves(tree)] for tree in (states, adapting)]
+                checkpoint.save(Standing(*at, seconds, sizes, *leaves), len(drawn))
+
+    seconds = before + time.perf_counter() - begun
+    kept = [sampler.draws] * (len(NAMES) - 1) + [math.ceil(sampler.draws / thinning)]
+    results = []
+    for g, seed in enumerate(seeds):
+        # (draws, chains, …) of every chunk, as (chains, draws, …)
+        arrays = {
+            name: np.ascontiguousarray(np.swapaxes(np.concatenate([part[i][g] for part in drawn])[: kept[i]], 0, 1))
+            for i, name in enumerate(NAMES)
+        }
+        words = tuple(int(word) for word in np.asarray(jax.random.key_data(seed)).ravel())
+        results.append(arrays | {"key": words, "step_size": float(sizes[g]), "seconds": seconds / len(problems)})
+    return results
+
+
+def _randomness(keys: Any, start: int, drawing: bool) -> tuple[Any, Any]:
+    """Keys of the transitions from number `start` of a stage on, and of what those that are draws predict."""
+    import jax
+
+    folded = jax.vmap(lambda key: jax.random.fold_in(key, start))(keys)
+    if not drawing:
+        return folded, None
+    both = jax.vmap(jax.random.split)(folded)
+    return both[:, 0], both[:, 1]
+
+
+def predicted(
+    static: Any, data: Any, points: Any, positions: Any, fresh: Any, trace: Any, start: int, thinning: int
+) -> list[np.ndarray]:
+    """What a chunk of draws leaves: for each of `NAMES` an array ("networks draws chains …")."""
+    import jax
+
+    from widthwise.sampling.model import predict_all
+    from widthwise.sampling.moves.move import over_networks
+
+    G, S, C = positions.shape[:3]
+    flat = positions.reshape(G, S * C, -1)
+    keys = jax.vmap(lambda key: jax.random.split(key, S * C))(fresh)
+    found = over_networks(lambda *given: predict_all(static, *given), data, points, flat, keys)
+    train, test = jax.tree.map(lambda a: np.asarray(a).reshape(G, S, C, *a.shape[2:]), found)
+    spread = train.variance.mean(axis=3) * data.y.shape[2]
+    kept = [i for i in range(S) if (start + i) % thinning == 0]
+    weights = np.asarray(positions)[:, kept]
+    return [np.asarray(a) for a in (*trace, train.mean, spread, test.mean, test.variance, weights)]
+
+
+class _Pace:
+    """How fast a run goes, told to whoever asked.
+
+    Compilation is over with a stage's first chunk: its later ones tell the speed.
+    """
+
+    def __init__(self, total: int, report: Callable[[Progress], object] | None) -> None:
+        self.total, self.report = total, report
+        self.begun, self.taken_up = time.perf_counter(), 0
+        self.first: dict[str, tuple[int, float]] = {}
+        self.rhat: float | None = None
+        self.rhat_of = 0
+
+    def skipped(self, done: int) -> None:
+        """An earlier run had come as far as that."""
+        self.taken_up = done
+
+    def tell(self, stage: str, done: int, trace: Any, sizes: np.ndarray, likelihoods: list[np.ndarray]) -> None:
+        if self.report is None:
+            return
         now = time.perf_counter()
-        first_done, first_time = clock.setdefault(f"{stage} done", done), clock.setdefault(f"{stage} time", now)
-        speed = (now - first_time) / (done - first_done) if done > first_done else (now - begun) / done
+        first_done, first_time = self.first.setdefault(stage, (done, now))
+        if done > first_done:
+            speed = (now - first_time) / (done - first_done)
+        else:
+            speed = (now - self.begun) / (done - self.taken_up)
         acceptance = float(np.mean(np.asarray(trace.acceptance)))
-        report(Progress(stage, min(done, total), total, acceptance, float(size), speed * max(total - done, 0)))
+        left = speed * max(self.total - done, 0)
+        if stage == "draws" and len(likelihoods) >= 1.1 * self.rhat_of:  # not after every chunk of a long run
+            self.rhat, self.rhat_of = _rhat(np.concatenate(likelihoods, axis=1)), len(likelihoods)
+        size, done = float(np.mean(sizes)), min(done, self.total)
+        self.report(Progress(stage, done, self.total, acceptance, size, left, self.rhat))
 
-    states = hmc.start(model, data, jax.random.normal(key_start, (sampler.chains, model.dimension)))
-    target, length = sampler.target_acceptance, sampler.trajectory
-    done, size = 0, min(hmc.FIRST_STEP, length)
-    bytes_per_draw = 8 * sampler.chains * model.dimension
-    chunk = max(1, min(CHUNK, CHUNK_BYTES // bytes_per_draw))
-    for limit, key_stage, count in ((hmc.SHORT, key_roll, rolling), (hmc.LONG, key_warm, sampler.warmup)):
-        adapting, plan = hmc.adaptation(target, size), hmc.Plan(0.0, length, limit, target)
-        for start in range(0, count, chunk):
-            moves = hmc.chances(jax.random.fold_in(key_stage, start), chunk, sampler.chains)
-            states, adapting, trace, _ = hmc.advance(model, data, moves, states, adapting, plan)
-            size = min(math.exp(float(adapting.log_step_size_avg)), length)
-            done += min(chunk, count - start)
-            tell("warm-up", done, trace, size)
 
-    plan = hmc.Plan(size, length, hmc.LONG, target)
-    thinning = math.ceil(sampler.draws * bytes_per_draw / (sampler.weights_memory * 2**30))
-    outputs: list[list[np.ndarray]] = []
-    weights: list[np.ndarray] = []
-    # whole chunks, so that nothing is compiled twice: draws beyond the last one wanted are dropped
-    for start in range(0, sampler.draws, chunk):
-        key_move, key_fresh = jax.random.split(jax.random.fold_in(key_draw, start))
-        moves = hmc.chances(key_move, chunk, sampler.chains)
-        states, adapting, trace, positions = hmc.advance(model, data, moves, states, adapting, plan)
-        flat = positions.reshape(-1, model.dimension)
-        predicted = predict_all(model, data, points, flat, jax.random.split(key_fresh, len(flat)))
-        train, test = jax.tree.map(lambda a: np.asarray(a).reshape(chunk, sampler.chains, *a.shape[1:]), predicted)
-        weights.append(np.asarray(positions)[[i for i in range(chunk) if (start + i) % thinning == 0]])
-        spread = np.asarray(train.variance).mean(axis=2) * y.shape[1]
-        outputs.append([np.asarray(a) for a in (*trace, train.mean, spread, test.mean, test.variance)])
-        done += min(chunk, sampler.draws - start)
-        tell("draws", done, trace, size)
+def _rhat(likelihood: Float[np.ndarray, "networks draws chains"]) -> float:
+    """The worst R-hat of the log likelihood so far."""
+    from widthwise.sampling.estimates import estimate
 
-    def joined(parts: Any, count: int = sampler.draws) -> np.ndarray:
-        return np.ascontiguousarray(np.swapaxes(np.concatenate(list(parts))[:count], 0, 1))
-
-    likelihood, acceptance, divergent, steps, *predicted = (joined(parts) for parts in zip(*outputs))
-    train_mean, train_spread, test_mean, test_variance = predicted
-    return {
-        "key": tuple(int(word) for word in np.asarray(jax.random.key_data(key)).ravel()),
-        "train_mean": train_mean,
-        "train_spread": train_spread,
-        "test_mean": test_mean,
-        "test_variance": test_variance,
-        "log_likelihood": likelihood,
-        "acceptance": acceptance,
-        "divergent": divergent,
-        "leapfrog_steps": steps,
-        "weights": joined(weights, math.ceil(sampler.draws / thinning)),
-        "step_size": size,
-        "seconds": time.perf_counter() - begun,
-    }
+    return max(estimate(np.swapaxes(series, 0, 1)).rhat for series in likelihood)
 
 
 def predict(
     network: Network,
-    sampler: AbstractHMC,
+    collapsed: bool,
     T: float,
     training: tuple[np.ndarray, np.ndarray],
-    stack: Sequence[np.ndarray],
+    stack: list[np.ndarray],
     points: tuple[np.ndarray, np.ndarray],
     weights: Float[np.ndarray, "C kept dimension"],
     key: int,
@@ -190,12 +233,12 @@ def predict(
 
         from widthwise.sampling.model import Points, predict_all
 
-        model, data = _model(network, sampler, T, *training, stack)
+        static, data = model(network, collapsed, T, *training, stack)
         C, kept, dimension = weights.shape
         flat = jnp.asarray(weights.reshape(C * kept, dimension))
         # another stream than that of `run` from the same key
         seed = jax.random.fold_in(random_key(key), 1)
         _, (mean, variance) = predict_all(
-            model, data, Points(*map(jnp.asarray, points)), flat, jax.random.split(seed, len(flat))
+            static, data, Points(*map(jnp.asarray, points)), flat, jax.random.split(seed, len(flat))
         )
     return np.asarray(mean).reshape(C, kept, *mean.shape[1:]), np.asarray(variance).reshape(C, kept, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -21,12 +21,14 @@ class Estimate:
         value: the average.
         standard_error: of the value, from its effective sample size.
         ess: effective number of independent draws (bulk, all chains together).
-        rhat: rank-normalised split R-hat; 1 when the chains agree.
+        ess_tail: the same of the 5 % and 95 % quantiles, whichever is less.
+        rhat: rank-normalised split R-hat; 1 when the chains agree, infinite when one never moved or is not finite.
     """
 
     value: float
     standard_error: float
     ess: float
+    ess_tail: float
     rhat: float
 
 
@@ -52,16 +54,30 @@ def estimate(series: Float[np.ndarray, "chains draws"]) -> Estimate:
     """The mean of a scalar that every draw has.
 
     A single chain is cut in two, so that R-hat can compare something.  [Vehtari et al. 2021, arXiv 1903.08008]
+    What R-hat cannot judge counts as the worst: a series that is not finite, a chain that never moved while another
+    did, chains at rest in different places. All at rest in one place agree, without error.
     """
     az = extra("arviz")
+    if not np.isfinite(series).all():
+        return Estimate(math.nan, math.inf, 1.0, 1.0, math.inf)
     if len(series) == 1:
         half = series.shape[1] // 2
         series = np.stack([series[0, :half], series[0, half : 2 * half]])
     value = float(series.mean())
-    if np.ptp(series) <= 1e-14 * abs(value):
-        return Estimate(value, 0.0, float(series.size), 1.0)
-    error, ess, rhat = az.mcse(series, method="mean"), az.ess(series, method="bulk"), az.rhat(series, method="rank")
-    return Estimate(value, float(error), float(ess), float(rhat))
+    rounding = 1e-14 * float(np.abs(series).max())
+    if np.ptp(series) <= rounding:
+        return Estimate(value, 0.0, float(series.size), float(series.size), 1.0)
+    at_rest = np.ptp(series, axis=1) <= rounding
+    if at_rest.all():
+        return Estimate(value, math.inf, 1.0, 1.0, math.inf)
+    error, rhat = az.mcse(series, method="mean"), math.inf if at_rest.any() else az.rhat(series, method="rank")
+    bulk, tail = (az.ess(series, method=method) for method in ("bulk", "tail"))
+    return Estimate(value, _or(error, math.inf), _or(bulk, 1.0), _or(tail, 1.0), _or(rhat, math.inf))
+
+
+def _or(number: float, worst: float) -> float:
+    """The number, or the worst it could be where there is none."""
+    return worst if math.isnan(number) else float(number)
 
 
 def batch_means(series: Float[np.ndarray, "chains draws *rest"]) -> Float[np.ndarray, "chains batches *rest"]:
@@ -130,11 +146,9 @@ def gibbs_error(
     linear = 2.0 * np.mean(np.sum(centre * rest, axis=3), axis=2)
     total, slope, other = estimate(series), estimate(linear), estimate(series - linear)
     bias, quadratic = squared_mean(rest)[0], squared_mean(rest - centre)[1]
+    shift = math.hypot(slope.standard_error, quadratic), math.hypot(other.standard_error, quadratic)
     return GibbsError(
-        total.value,
-        total.standard_error,
-        total.ess,
-        total.rhat,
-        bias=Estimate(bias, math.hypot(slope.standard_error, quadratic), slope.ess, slope.rhat),
-        variance=Estimate(total.value - bias, math.hypot(other.standard_error, quadratic), other.ess, other.rhat),
+        *(total.value, total.standard_error, total.ess, total.ess_tail, total.rhat),
+        bias=replace(slope, value=bias, standard_error=shift[0]),
+        variance=replace(other, value=total.value - bias, standard_error=shift[1]),
     )

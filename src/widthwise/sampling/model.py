@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from widthwise.activations.phi import Activation
@@ -31,6 +32,7 @@ class Data(NamedTuple):
     scales: Float[Array, " M"]
     bias_scales: Float[Array, " M"]
     readout: Float[Array, ""]
+    precisions: Float[Array, " layers"]
     above: tuple[Int[Array, "patches entries"], ...] = ()
 
 
@@ -92,6 +94,11 @@ class Model:
     def dimension(self) -> int:
         """How many weights are sampled."""
         return sum(rows * columns for rows, columns in self.shapes)
+
+    def spread_over_weights(self, values: Float[Array, " layers"]) -> Float[Array, " dimension"]:
+        """One number of each layer, for each of its weights."""
+        sizes = np.array([rows * columns for rows, columns in self.shapes])
+        return jnp.repeat(values[: len(sizes)], sizes, total_repeat_length=self.dimension)
 
     def layers(self, z: Float[Array, " dimension"]) -> list[Array]:
         """The flat vector, cut into layers."""

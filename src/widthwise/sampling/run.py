@@ -1,21 +1,25 @@
-"""`ww.sample`: from a network and its data to draws of its weights."""
+"""`ww.sample`: from a network and its data to draws of its weights; `sample_grid`: many networks at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from widthwise.errors import InputError, NumericalError
-from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
 from widthwise.sampling import checks
-from widthwise.sampling.chains import float64, random_key, run
-from widthwise.sampling.coordinates import Frame
-from widthwise.sampling.patches import Network, above, inputs, rows, seen
+from widthwise.sampling.chains import run, thinning_of
+from widthwise.sampling.checkpoint import Checkpoint, name_of
+from widthwise.sampling.cost import check_memory, of
+from widthwise.sampling.patches import Network
+from widthwise.sampling.precision import float64, random_key
+from widthwise.sampling.problem import Problem
 from widthwise.sampling.progress import Progress, reporter
-from widthwise.sampling.samplers import AbstractHMC, CollapsedHMC
-from widthwise.sampling.samples import Samples
+from widthwise.sampling.samplers import AbstractSampler, CollapsedHMC
+from widthwise.sampling.samples import Samples, settle
+from widthwise.store import Store
 
 
 def sample(
@@ -26,10 +30,12 @@ def sample(
     y_test: Any = None,
     *,
     temperature: float,
-    sampler: AbstractHMC | None = None,
+    sampler: AbstractSampler | None = None,
     key: Any = 0,
     progress: bool | Callable[[Progress], object] = False,
     throw: bool = True,
+    store: Any = None,
+    resume: bool = True,
 ) -> Samples:
     """Draw the weights of a network of finite width from their posterior, and average what they predict.
 
@@ -44,10 +50,14 @@ def sample(
         X_test: test inputs (n, …), each of the shape of a training input.
         y_test: test targets (n,) or (n, D), for the generalisation error.
         temperature: T > 0.
-        sampler: `CollapsedHMC` (default) or `HMC`, with its settings.
+        sampler: `CollapsedHMC` (default), `HMC`, `NUTS` or `Langevin`, with its settings.
         key: a whole number, or a JAX random key.
-        progress: True for a bar on stderr, or a function that receives each `Progress`.
+        progress: True for a bar on stderr, or a function that receives each `Progress`, the first of them an estimate
+            of time and memory.
         throw: raise when the chains have not mixed; False returns them with the status "not mixed".
+        store: a `Store` or the path of one: the run is kept there every few seconds, and one that was interrupted, or
+            made with fewer draws, goes on from there, to the same numbers.
+        resume: False starts anew, whatever the store holds of this run.
 
     Returns:
         samples: errors with standard errors, predictions, diagnostics.
@@ -57,107 +67,131 @@ def sample(
         NumericalError: the chains have not mixed; the error's `samples` holds them.
         MissingExtra: BlackJAX or ArviZ is not installed.
     """
-    _check_network(network)
-    sampler = CollapsedHMC() if sampler is None else sampler
-    if not isinstance(sampler, AbstractHMC):
-        raise InputError(f"sampler: expected CollapsedHMC(...) or HMC(...), got {sampler!r}; pass one of them.")
-    T = checks.positive("temperature", temperature)
-    X = inputs("X", X, network)
-    targets = checks.targets("y", y, len(X))
-    if X_test is None and y_test is not None:
-        raise InputError("X_test: expected inputs for y_test, got None; pass both.")
-    shape = X.shape[1:]
-    tests = np.empty((0, *shape)) if X_test is None else inputs("X_test", X_test, network, shape)
-    test_targets = None if y_test is None else checks.targets("y_test", y_test, len(tests), targets.ndim)
-    y2 = targets.reshape(len(X), -1)
-    y2_test = None if test_targets is None else test_targets.reshape(len(tests), -1)
-    if y2_test is not None and y2_test.shape[1] != y2.shape[1]:
-        raise InputError(
-            f"y_test: expected {y2.shape[1]} columns, as in y, got {y2_test.shape[1]}; give both the same."
-        )
-    for package in ("blackjax", "arviz"):
-        checks.extra(package)
-
-    _check_memory(network, sampler, (len(X), len(tests), y2.shape[1]), shape)
-    X_rows, test_rows = rows(network, X), rows(network, tests)
-    frame = Frame.of(X_rows, network.precisions[0], network.bias_variances[0])
-    coordinates = frame.inside(X_rows)
-    points = frame.inside(test_rows), frame.outside(test_rows)
-    with float64(), reporter(progress) as report:
-        seed = random_key(key)
-        draws = run(network, sampler, T, coordinates, y2, above(network, shape), points, seed, report)
-    samples = Samples(
-        network=network,
-        temperature=T,
-        sampler=sampler,
-        frame=frame,
-        inputs=coordinates,
-        X_test=tests,
-        y=y2,
-        y_test=y2_test,
-        scalar=targets.ndim == 1,
-        **draws,
-    )
-    verdict = samples.diagnostics
-    if throw and verdict.status != "mixed":
-        settings = f"warmup={2 * sampler.warmup}, draws={4 * sampler.draws}"
-        if verdict.divergences > 0:
-            settings += f", target_acceptance={(3.0 + sampler.target_acceptance) / 4.0:.2f}"
-        error = NumericalError(
-            f"the chains have not mixed: {'; '.join(verdict.problems)}; sample longer or in smaller steps, e.g. "
-            f"{type(sampler).__name__}({settings}), "
-            "or pass throw=False to look at them (they are this error's `samples`)."
-        )
-        error.samples = samples  # type: ignore[attr-defined]
-        raise error
+    sampler = _sampler(sampler)
+    problem = Problem(network, X, y, X_test, y_test, temperature)
+    with float64():
+        (samples,) = _sample([problem], sampler, [random_key(key)], progress, store, resume)
+    if throw:
+        _believe(samples)
     return samples
 
 
-def _check_network(network: Any) -> None:
-    if isinstance(network, PrecomputedKernel):
-        raise InputError(
-            "network: expected FullyConnected or Convolutional, got PrecomputedKernel, whose weights are not known; "
-            "there is nothing to sample: describe the network by its widths and activation."
-        )
-    if not isinstance(network, FullyConnected | Convolutional):
-        raise InputError(
-            f"network: expected FullyConnected or Convolutional, got {type(network).__name__}; "
-            "pass ww.FullyConnected(...)."
-        )
+def sample_grid(
+    problems: Sequence[Problem],
+    *,
+    sampler: AbstractSampler | None = None,
+    key: Any = 0,
+    progress: bool | Callable[[Progress], object] = False,
+    throw: bool = True,
+    store: Any = None,
+    resume: bool = True,
+) -> list[Samples]:
+    """Sample many networks; those of one shape (widths, activation, data sizes) together, in one vectorised run.
+
+    Temperatures, precisions, data and targets may differ inside a run. On an accelerator, and for small networks, a
+    run of many takes little longer than one of one; on a CPU large networks take as long as one by one.
+
+    Args:
+        problems: `widthwise.sampling.Problem`s.
+        sampler, progress, throw, store, resume: as in `ww.sample`; `memory` is that of one run.
+        key: problem number g is sampled with `jax.random.fold_in(key, g)`.
+
+    Returns:
+        the samples of each problem, in order.
+
+    Raises:
+        InputError: as `ww.sample`; an empty grid.
+        NumericalError: chains of some network have not mixed; the error's `samples` holds that network's.
+    """
     import jax
 
+    sampler, problems = _sampler(sampler), list(problems)
+    if not problems or not all(isinstance(problem, Problem) for problem in problems):
+        raise InputError(f"problems: expected Problem(...)s, got {problems!r:.80}; pass at least one.")
+    found: dict[int, Samples] = {}
     with float64():
-        try:
-            shape = jax.eval_shape(jax.grad(lambda h: network.phi(h).sum()), jax.numpy.ones((2, 3)))
-            traced = network.phi.builtin or jax.eval_shape(network.phi, shape).shape == (2, 3)
-        except Exception as error:  # whatever the caller's function raises
-            raise InputError(
-                f"activation {network.phi.name}: expected a function that JAX can trace and differentiate, got "
-                f"{type(error).__name__}; write it with jax.numpy."
-            ) from error
-    if not traced:
-        raise InputError(
-            f"activation {network.phi.name}: expected an elementwise function, got another shape back; "
-            "write it with jax.numpy, one output for each input."
-        )
+        base = random_key(key)
+        groups: dict[Any, list[int]] = {}
+        for g, problem in enumerate(problems):
+            groups.setdefault(_shape(problem, sampler), []).append(g)
+        for members in groups.values():
+            seeds = [jax.random.fold_in(base, g) for g in members]
+            found |= zip(members, _sample([problems[g] for g in members], sampler, seeds, progress, store, resume))
+    samples = [found[g] for g in range(len(problems))]
+    if throw:
+        for one in samples:
+            _believe(one)
+    return samples
 
 
-def _check_memory(network: Network, sampler: AbstractHMC, counts: tuple[int, int, int], shape: tuple[int, ...]) -> None:
-    """Refuse a run whose draws and working arrays would not fit in `sampler.memory`: counts are (P, n, D)."""
-    (P, n, D), (patches, size) = counts, seen(network, shape)
-    stack, draws = above(network, shape), sampler.chains * sampler.draws
-    grids = [(patches, 1), *(layer.shape for layer in stack)] if stack else [(patches, 1)] * network.depth
-    # a layer's features, or what its patches see of those below, whichever are more
-    seen_below = zip(grids, network.widths, (0, *network.widths))
-    widest = max(count * max(N, entries * below * bool(stack)) for (count, entries), N, below in seen_below)
-    factorised = min(P, network.widths[-1] * grids[-1][0])
-    rank, outside = min(P * patches, size + 1), min(n * patches, size + 1)
-    kept = 2 * draws * (P * D + n * (D + 1) + 6)
-    working = sampler.chains * (6 * P * widest + 3 * factorised**2)
-    tests = n * (3 * widest + factorised + patches * (3 * size + rank + outside))
-    need = 8 * (kept + working + tests + 3 * P * patches * (size + 1)) / 2**30
-    if need > sampler.memory:
+def _sampler(sampler: Any) -> AbstractSampler:
+    if sampler is None:
+        sampler = CollapsedHMC()
+    if not isinstance(sampler, AbstractSampler):
         raise InputError(
-            f"memory: expected a run of at most {sampler.memory:g} GiB, got an estimate of {need:.3g} GiB; "
-            "take fewer draws, chains or test points, or raise the sampler's `memory`."
+            f"sampler: expected CollapsedHMC(...), HMC(...), NUTS(...) or Langevin(...), got {sampler!r}; "
+            "pass one of them."
         )
+    for package in ("blackjax", "arviz"):
+        checks.extra(package)
+    return sampler
+
+
+def _shape(problem: Problem, sampler: AbstractSampler) -> Any:
+    """Equal for problems that one compiled run serves."""
+    static, _ = problem.model(sampler.collapsed)
+    return static, len(problem.y), *(part.shape for part in problem.points(problem.X_test))
+
+
+def _sample(
+    problems: list[Problem], sampler: AbstractSampler, seeds: list[Any], progress: Any, store: Any, resume: bool
+) -> list[Samples]:
+    """The samples of problems of one shape; in 64 bits."""
+    import jax
+
+    need = check_memory(problems, sampler)
+    words = [[int(word) for word in jax.numpy.ravel(jax.random.key_data(seed))] for seed in seeds]
+    thinning = thinning_of(sampler, problems[0].model(sampler.collapsed)[0].dimension)
+    name = "" if store is None else name_of(problems, sampler, words, thinning)
+    with ExitStack() as stack:
+        own = None if store is None or isinstance(store, Store) else stack.enter_context(Store(store))
+        report = stack.enter_context(reporter(progress))
+        checkpoint = Checkpoint(store if own is None else own, name)
+        if not resume:
+            checkpoint.forget()
+        if report is not None and not checkpoint.exists():
+            total = sum(stage.count for stage in sampler.stages())
+            seconds = of(problems, sampler).seconds
+            report(Progress("estimate", 0, total, 0.0, sampler.first_step, seconds, None, need))
+        drawn = run(problems, sampler, seeds, checkpoint, report)
+    return [settle(_samples(problem, sampler, arrays)) for problem, arrays in zip(problems, drawn)]
+
+
+def _samples(problem: Problem, sampler: AbstractSampler, arrays: dict[str, Any]) -> Samples:
+    return Samples(
+        network=problem.network,
+        temperature=problem.temperature,
+        sampler=sampler,
+        frame=problem.frame,
+        inputs=problem.inputs,
+        X_test=problem.X_test,
+        y=problem.targets,
+        y_test=problem.test_targets,
+        scalar=problem.y.ndim == 1,
+        dropped=np.empty((sampler.chains, 0)),
+        **arrays,
+    )
+
+
+def _believe(samples: Samples) -> None:
+    """Raise if the chains have not mixed."""
+    verdict = samples.diagnostics
+    if verdict.status == "mixed":
+        return
+    error = NumericalError(
+        f"the chains have not mixed: {'; '.join(verdict.problems)}; sample longer or in smaller steps, e.g. "
+        f"{samples.sampler.longer(verdict.divergences > 0)}, "
+        "or pass throw=False to look at them (they are this error's `samples`)."
+    )
+    error.samples = samples  # type: ignore[attr-defined]
+    raise error

@@ -1,36 +1,48 @@
-"""How to sample: the two samplers' settings, validated."""
+"""How to sample: each sampler's settings, validated."""
 
 from __future__ import annotations
 
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from widthwise.errors import InputError
 
+if TYPE_CHECKING:
+    from widthwise.sampling.moves.move import AbstractMove
 
-def _whole(name: str, value: Any, least: int) -> None:
-    good = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    if not good:
-        raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}; pass e.g. {4 * least}.")
-
-
-def _between(name: str, value: Any, low: float, high: float, example: float) -> None:
-    if not (isinstance(value, numbers.Real) and low < float(value) < high):
-        raise InputError(f"{name}: expected a number in ({low:g}, {high:g}), got {value!r}; pass e.g. {example:g}.")
+SHORT = 10  # steps of a trajectory at most: on the way down from the prior, and afterwards
+LONG = 1000
 
 
 @dataclass(frozen=True)
-class AbstractHMC:
-    """Hamiltonian Monte Carlo in coordinates where the prior is N(0, 1), its force integrated exactly.
+class Stage:
+    """Some transitions of a run, all made in the same way.
+
+    Args:
+        name: "warm-up" or "draws".
+        move: what makes them.
+        count: how many.
+        limit: of the steps of one; Langevin's takes exactly so many.
+        adapts: whether the step size is still adapted.
+    """
+
+    name: str
+    move: AbstractMove
+    count: int
+    limit: int
+    adapts: bool
+
+
+@dataclass(frozen=True)
+class AbstractSampler:
+    """What every sampler is asked for.
 
     Args:
         chains: independent chains, each from its own draw of the prior.
-        draws: kept from each chain.
-        warmup: transitions before them, in which the step size adapts; a quarter as many short ones come first.
-        target_acceptance: that the step size is adapted to, in (0, 1).
-        trajectory: mean length of a trajectory; π/2 turns a draw of the prior into an independent one.
+        draws: made by each chain after the warm-up; those before it has settled are dropped.
+        warmup: transitions before them.
         memory: GiB that a run may need; above it nothing is started.
         weights_memory: GiB of weights kept for `Samples.predict`; beyond it they are thinned evenly.
 
@@ -41,8 +53,6 @@ class AbstractHMC:
     chains: int = 8
     draws: int = 500
     warmup: int = 300
-    target_acceptance: float = 0.8
-    trajectory: float = math.pi / 2
     memory: float = 4.0
     weights_memory: float = 0.5
     collapsed: ClassVar[bool]
@@ -52,10 +62,82 @@ class AbstractHMC:
         _whole("chains", self.chains, 1)
         _whole("draws", self.draws, 10)
         _whole("warmup", self.warmup, 20)
-        _between("target_acceptance", self.target_acceptance, 0.0, 1.0, 0.8)
-        _between("trajectory", self.trajectory, 0.0, 100.0, math.pi / 2)
         _between("memory", self.memory, 0.0, math.inf, 4.0)
         _between("weights_memory", self.weights_memory, 0.0, math.inf, 0.5)
+
+    @property
+    def first_step(self) -> float:
+        """The step size to begin with."""
+        raise NotImplementedError
+
+    @property
+    def length(self) -> float:
+        """Of a trajectory; no step is longer."""
+        return math.pi / 2
+
+    @property
+    def target(self) -> float:
+        """The acceptance that the step size is adapted to."""
+        return 0.8
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The run, from the first transition to the last."""
+        raise NotImplementedError
+
+    def steps(self, size: float) -> float:
+        """Gradients that a transition will take, about, with steps of this size."""
+        return min(max(1.0, self.length / size), LONG)
+
+    def longer(self, divergent: bool) -> str:
+        """How to ask for a longer run with smaller steps, in code."""
+        settings = f"warmup={2 * self.warmup}, draws={4 * self.draws}"
+        return f"{type(self).__name__}({settings}{self._smaller() if divergent else ''})"
+
+    def _smaller(self) -> str:
+        return f", target_acceptance={(3.0 + self.target) / 4.0:.2f}"
+
+
+@dataclass(frozen=True)
+class AbstractHMC(AbstractSampler):
+    """Hamiltonian Monte Carlo in coordinates where the prior is N(0, 1), its force integrated exactly.
+
+    Beside the fields of every sampler; the step size adapts during the warm-up, a quarter as many short transitions
+    come first.
+
+    Args:
+        target_acceptance: that the step size is adapted to, in (0, 1).
+        trajectory: mean length of a trajectory; π/2 turns a draw of the prior into an independent one.
+    """
+
+    target_acceptance: float = 0.8
+    trajectory: float = math.pi / 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between("target_acceptance", self.target_acceptance, 0.0, 1.0, 0.8)
+        _between("trajectory", self.trajectory, 0.0, 100.0, math.pi / 2)
+
+    @property
+    def first_step(self) -> float:
+        return min(0.1, self.trajectory)
+
+    @property
+    def length(self) -> float:
+        return self.trajectory
+
+    @property
+    def target(self) -> float:
+        return self.target_acceptance
+
+    def stages(self) -> tuple[Stage, ...]:
+        from widthwise.sampling.moves.hmc import Trajectory
+
+        move = Trajectory()
+        return (
+            Stage("warm-up", move, self.warmup // 4, SHORT, True),
+            Stage("warm-up", move, self.warmup, LONG, True),
+            Stage("draws", move, self.draws, LONG, False),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,3 +160,110 @@ class HMC(AbstractHMC):
 
     collapsed: ClassVar[bool] = False
     name: ClassVar[str] = "hmc"
+
+
+@dataclass(frozen=True)
+class NUTS(AbstractSampler):
+    """The No-U-Turn sampler on every weight: HMC that chooses each trajectory's length itself.
+
+    Beside the fields of every sampler; steps rotate under the prior as those of `HMC` do.
+    [Hoffman and Gelman 2014, arXiv 1111.4246; multinomial as in Betancourt 2017, arXiv 1701.02434; BlackJAX's kernel]
+
+    Args:
+        target_acceptance: that the step size is adapted to, in (0, 1).
+        max_doublings: of a trajectory; at most 2^max_doublings steps.
+    """
+
+    target_acceptance: float = 0.8
+    max_doublings: int = 10
+    collapsed: ClassVar[bool] = False
+    name: ClassVar[str] = "nuts"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between("target_acceptance", self.target_acceptance, 0.0, 1.0, 0.8)
+        _whole("max_doublings", self.max_doublings, 1)
+
+    @property
+    def first_step(self) -> float:
+        return 0.1
+
+    @property
+    def length(self) -> float:
+        return 1.5 * math.pi  # what doubling until it turns comes to, measured
+
+    @property
+    def target(self) -> float:
+        return self.target_acceptance
+
+    def stages(self) -> tuple[Stage, ...]:
+        from widthwise.sampling.moves.hmc import Trajectory
+        from widthwise.sampling.moves.nuts import NoUTurn
+
+        move = NoUTurn(self.max_doublings)
+        return (
+            # down from the prior by short trajectories: one that doubles until it turns would lose its time there
+            Stage("warm-up", Trajectory(), self.warmup // 4, SHORT, True),
+            Stage("warm-up", move, self.warmup, LONG, True),
+            Stage("draws", move, self.draws, LONG, False),
+        )
+
+
+@dataclass(frozen=True)
+class Langevin(AbstractSampler):
+    """Discretised Langevin dynamics of every weight, unadjusted: full batch, noise, weight decay.
+
+        θ ← θ − η ∂/∂θ [ ½ Σ_μ |y_μ − f(x_μ)|² + ½ T Σ_ℓ λ_ℓ |W^ℓ|² ] + √(2ηT) ξ,   ξ ~ N(0, I)
+
+    [Pacelli et al. 2023, arXiv 2209.04882, numerical experiments]. Its stationary law is off by O(η): see
+    `widthwise.sampling.step_bias`, which measures that and extrapolates. A bias of variance σ_b² decays and is shaken
+    as a weight of its layer is, by the factor 1/(λσ_b²) faster: in units of their prior deviations all weights of a
+    layer move alike.
+
+    Args:
+        step_size: η > 0, for the weights in their own units; stable below 2/(largest curvature of the loss).
+        thinning: steps from one kept draw to the next; a transition of the warm-up is as many.
+    """
+
+    step_size: float = 1e-3
+    thinning: int = 100
+    collapsed: ClassVar[bool] = False
+    name: ClassVar[str] = "langevin"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between("step_size", self.step_size, 0.0, math.inf, 1e-3)
+        _whole("thinning", self.thinning, 1)
+
+    @property
+    def first_step(self) -> float:
+        return self.step_size
+
+    def stages(self) -> tuple[Stage, ...]:
+        from widthwise.sampling.moves.langevin import Diffusion
+
+        move = Diffusion()
+        return (
+            Stage("warm-up", move, self.warmup, self.thinning, False),
+            Stage("draws", move, self.draws, self.thinning, False),
+        )
+
+    def steps(self, size: float) -> float:
+        return self.thinning
+
+    def _smaller(self) -> str:
+        return f", step_size={self.step_size / 4:.2g}, thinning={4 * self.thinning}"
+
+
+SAMPLERS: dict[str, type[AbstractSampler]] = {s.name: s for s in (CollapsedHMC, HMC, NUTS, Langevin)}
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    good = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+    if not good:
+        raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}; pass e.g. {4 * least}.")
+
+
+def _between(name: str, value: Any, low: float, high: float, example: float) -> None:
+    if not (isinstance(value, numbers.Real) and low < float(value) < high):
+        raise InputError(f"{name}: expected a number in ({low:g}, {high:g}), got {value!r}; pass e.g. {example:g}.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,15 +13,30 @@ from scipy.special import ndtr
 
 from widthwise.errors import InputError
 from widthwise.sampling import checks
+from widthwise.sampling.burn_in import burn_in
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error, standard_error
 from widthwise.sampling.patches import Network, above, inputs, rows
-from widthwise.sampling.samplers import AbstractHMC
+from widthwise.sampling.samplers import AbstractSampler
+
+if TYPE_CHECKING:
+    from widthwise.sampling.weights import LayerWeights
 
 RHAT = 1.05
 ESS = 100
 DIVERGENT = 0.01
 WATCHED_POINTS = 16
+OF_EVERY_DRAW = (
+    "train_mean",
+    "train_spread",
+    "test_mean",
+    "test_variance",
+    "log_likelihood",
+    "acceptance",
+    "divergent",
+    "leapfrog_steps",
+)
+SHORTEST = 20  # draws of a chain that a burn-in can be told from
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,8 @@ class Diagnostics:
         step_size: after warm-up.
         leapfrog_steps: of a trajectory, on average.
         divergences: trajectories whose energy ran away, after warm-up.
-        rhat, ess: the worst over log likelihood, errors and the predictions at some points.
+        rhat, ess, ess_tail: the worst over log likelihood, errors and the predictions at some points.
+        burn_in: draws of each chain that were dropped, because it had not settled yet.
         weights_kept: draws of each chain whose weights were kept for `Samples.predict`.
         seconds: the run took.
     """
@@ -58,6 +74,8 @@ class Diagnostics:
     divergences: int
     rhat: float
     ess: float
+    ess_tail: float
+    burn_in: int
     weights_kept: int
     seconds: float
 
@@ -80,11 +98,13 @@ class Samples:
         log_likelihood, acceptance, divergent, leapfrog_steps: of each draw ("C S").
         weights: standardised weights of some of the draws ("C S' dimension").
         step_size, seconds: of the run.
+        dropped: log likelihood of the draws before the chains had settled ("C b"): those are nowhere else.
+        drift: what has not settled, in words; empty when everything has.
     """
 
     network: Network
     temperature: float
-    sampler: AbstractHMC
+    sampler: AbstractSampler
     key: tuple[int, ...]
     frame: Frame
     inputs: Float[np.ndarray, "rows r"]
@@ -103,6 +123,8 @@ class Samples:
     weights: Float[np.ndarray, "C kept dimension"]
     step_size: float
     seconds: float
+    dropped: Float[np.ndarray, "C b"]
+    drift: str = ""
 
     def __repr__(self) -> str:
         C, S = self.log_likelihood.shape
@@ -129,7 +151,7 @@ class Samples:
         margin = np.abs(self.mean) / np.maximum(self.mean_standard_error, np.finfo(float).tiny)
         turned = ndtr(-margin)
         error = float(np.mean(np.sqrt(turned * (1.0 - turned))))
-        return Estimate(float(np.mean(y * self.mean > 0)), error, draw.ess, draw.rhat)
+        return Estimate(float(np.mean(y * self.mean > 0)), error, draw.ess, draw.ess_tail, draw.rhat)
 
     @cached_property
     def draw_accuracy(self) -> Estimate:
@@ -182,36 +204,42 @@ class Samples:
             InputError: X of another shape than the training inputs, or not finite.
         """
         from widthwise.sampling.chains import predict
+        from widthwise.sampling.cost import check_prediction
 
-        X = rows(self.network, inputs("X", X, self.network, self.X_test.shape[1:]))
+        X = inputs("X", X, self.network, self.X_test.shape[1:])
+        check_prediction(samples=self, X=X)
+        X = rows(self.network, X)
         points = self.frame.inside(X), self.frame.outside(X)
         training = self.inputs, self.y
         stack = above(self.network, self.X_test.shape[1:])
-        draws = predict(self.network, self.sampler, self.temperature, training, stack, points, self.weights, key)
+        collapsed, T = self.sampler.collapsed, self.temperature
+        draws = predict(self.network, collapsed, T, training, stack, points, self.weights, key)
         return _prediction(*draws, self.scalar)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """Whether the chains can be believed.
 
-        Mixed: rank-normalised R-hat at most 1.05 and bulk ESS at least 100 for every watched quantity, at most 1 % of
-        the trajectories divergent.  [Vehtari et al. 2021, arXiv 1903.08008]
+        Mixed: rank-normalised R-hat at most 1.05, bulk and tail ESS at least 100 for every watched quantity, at most
+        1 % of the trajectories divergent, and nothing still drifting.  [Vehtari et al. 2021, arXiv 1903.08008]
         """
-        watched = [estimate(self.log_likelihood), self.training_error]
+        watched = [self.estimates["log_likelihood"], self.training_error]
         watched += [self.generalisation_error] if self.y_test is not None else []
         f = self.test_mean if self.test_mean.shape[2] else self.train_mean
         f = f.reshape(*f.shape[:2], -1)
         points = np.unique(np.linspace(0, f.shape[2] - 1, WATCHED_POINTS).astype(int))
         watched += [estimate(f[..., i]) for i in points]
-        # a chain that never moved has no R-hat: that counts as the worst
-        rhat = max(math.inf if math.isnan(w.rhat) else w.rhat for w in watched)
-        ess = min(0.0 if math.isnan(w.ess) else w.ess for w in watched)
+        rhat, ess, tail = max(w.rhat for w in watched), min(w.ess for w in watched), min(w.ess_tail for w in watched)
         divergences = int(np.sum(self.divergent))
         problems = []
         if rhat > RHAT:
             problems.append(f"R-hat {rhat:.3f} (at most {RHAT})")
         if ess < ESS:
             problems.append(f"effective sample size {ess:.0f} (at least {ESS})")
+        if tail < ESS:
+            problems.append(f"effective sample size of the tails {tail:.0f} (at least {ESS})")
+        if self.drift:
+            problems.append(self.drift)
         if divergences > DIVERGENT * self.divergent.size:
             problems.append(f"{divergences} divergent of {self.divergent.size} (at most {DIVERGENT:.0%})")
         return Diagnostics(
@@ -223,9 +251,43 @@ class Samples:
             divergences=divergences,
             rhat=rhat,
             ess=ess,
+            ess_tail=tail,
+            burn_in=self.dropped.shape[1],
             weights_kept=self.weights.shape[1],
             seconds=self.seconds,
         )
+
+    def network_weights(self, *, key: int = 0) -> list[LayerWeights]:
+        """The weights of the real network, in its own units: W ~ N(0, 1/λ_ℓ) under the prior.
+
+        What was integrated out or never met the training inputs is drawn from its law given the rest.
+
+        Args:
+            key: seed of those draws.
+
+        Returns:
+            of each layer, the readout last: `.weights` (C, S', N_ℓ, N_{ℓ−1}), `.biases` (C, S', N_ℓ) or None.
+        """
+        from widthwise.sampling.weights import network_weights
+
+        return network_weights(self, key)
+
+    def series(self) -> dict[str, Float[np.ndarray, "C S"]]:
+        """What every draw has and every check looks at: log likelihood, training and generalisation error."""
+        found = {
+            "log_likelihood": self.log_likelihood,
+            "training_error": np.mean(np.sum((self.y - self.train_mean) ** 2, axis=3), axis=2) + self.train_spread,
+        }
+        if self.y_test is not None:
+            spread = self.test_variance.mean(axis=2) * self.y.shape[1]
+            rest = np.sum((self.y_test - self.test_mean) ** 2, axis=3)
+            found["generalisation_error"] = np.mean(rest, axis=2) + spread
+        return found
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """The average of each of the `series`."""
+        return {name: estimate(series) for name, series in self.series().items()}
 
     def to_arviz(self) -> Any:
         """An `arviz.InferenceData`: f on the test (else training) points, errors and sampler statistics of every draw.
@@ -236,18 +298,10 @@ class Samples:
         az = checks.extra("arviz")
         axis = 2 + (self.y.shape[1] > 1)
         squeeze = (lambda f: f) if axis == 3 else (lambda f: f[..., 0])
-        posterior = {
-            "f_train": squeeze(self.train_mean),
-            "training_error": np.mean(np.sum((self.y - self.train_mean) ** 2, axis=3), axis=2) + self.train_spread,
-        }
+        posterior = {"f_train": squeeze(self.train_mean)}
         if self.test_mean.shape[2]:
-            posterior["f_test"] = squeeze(self.test_mean)
-            posterior["f_test_variance"] = self.test_variance
-        if self.y_test is not None:
-            spread = self.test_variance.mean(axis=2) * self.y.shape[1]
-            posterior["generalisation_error"] = (
-                np.mean(np.sum((self.y_test - self.test_mean) ** 2, axis=3), axis=2) + spread
-            )
+            posterior |= {"f_test": squeeze(self.test_mean), "f_test_variance": self.test_variance}
+        posterior |= {name: series for name, series in self.series().items() if name != "log_likelihood"}
         statistics = {
             "lp": self.log_likelihood,
             "acceptance_rate": self.acceptance,
@@ -279,6 +333,19 @@ class Samples:
         if y.shape[1] != 1 or not np.all(np.abs(y) == 1.0):
             raise InputError("accuracy: expected test targets ±1 of one output, got others; map the two classes to ±1.")
         return y[:, 0]
+
+
+def settle(samples: Samples) -> Samples:
+    """The same without the draws made before its chains had settled."""
+    if samples.log_likelihood.shape[1] < SHORTEST:
+        return samples
+    series = samples.series()
+    found = burn_in(np.stack(list(series.values())), list(series))
+    b, S, kept = found.draws, samples.log_likelihood.shape[1], samples.weights.shape[1]
+    later: dict[str, Any] = {name: getattr(samples, name)[:, b:] for name in OF_EVERY_DRAW}
+    later["weights"] = samples.weights[:, math.ceil(b * kept / S) :]
+    drift = "" if found.settled else found.reason
+    return replace(samples, **later, dropped=samples.log_likelihood[:, :b], drift=drift)
 
 
 def _prediction(mean: Float[np.ndarray, "C S n D"], spread: Float[np.ndarray, "C S n"], scalar: bool) -> Prediction:

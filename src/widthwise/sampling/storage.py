@@ -15,11 +15,11 @@ from widthwise.errors import InputError
 from widthwise.files import whole
 from widthwise.networks import Convolutional, FullyConnected
 from widthwise.sampling.coordinates import Frame
-from widthwise.sampling.samplers import HMC, AbstractHMC, CollapsedHMC
+from widthwise.sampling.samplers import SAMPLERS
 from widthwise.sampling.samples import Samples
 
 FORMAT = "widthwise samples"
-VERSION = 1
+VERSION = 2
 ARRAYS = (
     "X_test",
     "inputs",
@@ -33,8 +33,8 @@ ARRAYS = (
     "divergent",
     "leapfrog_steps",
     "weights",
+    "dropped",
 )
-SAMPLERS: dict[str, type[AbstractHMC]] = {sampler.name: sampler for sampler in (CollapsedHMC, HMC)}
 NETWORKS: dict[str, type[FullyConnected | Convolutional]] = {n.__name__: n for n in (FullyConnected, Convolutional)}
 
 
@@ -55,6 +55,7 @@ def save(samples: Samples, path: Any) -> None:
         "frame": {"precision": frame.precision, "bias_variance": frame.bias_variance},
         "step_size": samples.step_size,
         "seconds": samples.seconds,
+        "drift": samples.drift,
     }
     arrays = {name: getattr(samples, name) for name in ARRAYS} | {"basis": frame.basis}
     if samples.y_test is not None:
@@ -77,12 +78,13 @@ def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Sample
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             header = json.loads(bytes(file["header"]).decode())
-            if header["format"] != FORMAT or header["version"] != VERSION:
+            if header["format"] != FORMAT or not 1 <= header["version"] <= VERSION:
                 raise InputError(
-                    f"load: expected {FORMAT!r} of version {VERSION}, got {header['format']!r} of version "
+                    f"load: expected {FORMAT!r} of version {VERSION} or before, got {header['format']!r} of version "
                     f"{header['version']!r} in {path}; read it with the release that wrote it."
                 )
-            arrays = {name: file[name] for name in ARRAYS}
+            # the first files knew of no burn-in
+            arrays = {name: file[name] for name in ARRAYS if name != "dropped" or name in file}
             basis, y_test = file["basis"], file.get("y_test")
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
@@ -113,5 +115,6 @@ def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Sample
         scalar=header["scalar"],
         step_size=header["step_size"],
         seconds=header["seconds"],
-        **arrays,
+        drift=header.get("drift", ""),
+        **({"dropped": np.empty((len(arrays["log_likelihood"]), 0))} | arrays),
     )

@@ -1,0 +1,1 @@
+"""How a chain moves: one pure function for each sampler, all under one contract."""
