@@ -8,7 +8,7 @@ ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help predict verify test test-slow bench evidence lint clean
+.PHONY: help predict verify reproduce test test-slow bench bench-sampling evidence lint clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -32,6 +32,10 @@ predict: $(VENV)/installed  ## predict a finite-width network on real digits: ta
 verify: $(VENV)/installed   ## the same network, sampled, beside the prediction (a few minutes)
 	$(BIN)/widthwise verify $(TASK) --json verify.json --figure verify.png
 
+reproduce: $(VENV)/installed  ## the published results, quickly (embedded data, about fifteen minutes)
+	mkdir -p reproduced
+	for name in baglioni2024 pacelli2023-fig1 depth student-t multi-output convolution; do $(ONE) $(BIN)/widthwise reproduce $$name --out reproduced || exit 1; done
+
 test: $(VENV)/tested        ## the default tests: CPU, no network
 	$(ONE) $(BIN)/python -m pytest -n auto -m "not slow and not gpu"
 
@@ -40,6 +44,10 @@ test-slow: $(VENV)/tested   ## the slow tests: long chains, large kernels, real 
 
 bench: $(VENV)/tested       ## time the engine against LAPACK and rewrite docs/benchmarks.md
 	$(ONE) $(BIN)/python bench/run.py --write docs/benchmarks.md
+
+bench-sampling: $(VENV)/tested  ## all samplers on the same networks; rewrites docs/sampling.md (an hour)
+	$(ONE) $(BIN)/python bench/sampling.py --write docs/sampling.md
+	$(ONE) $(BIN)/python bench/posteriors.py --write docs/sampling.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
 	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md
@@ -52,5 +60,5 @@ lint: $(VENV)/linted        ## style, types, and the import walls
 	$(BIN)/lint-imports
 
 clean:                      ## remove the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache predict.json predict.png verify.json verify.png
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache predict.json predict.png verify.json verify.png reproduced
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

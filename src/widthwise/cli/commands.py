@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,28 +19,43 @@ from widthwise.cli.options import (
     ActivationOption,
     Approximation,
     BiasVariance,
+    Chains,
     Classes,
     Closure,
     Conv,
     DataArgument,
     Depth,
+    Draws,
     FigurePath,
     JsonPath,
+    KeptRun,
     Labels,
     Padding,
+    Quiet,
     Readout,
     Request,
+    Resume,
+    SamplerName,
+    Sampling,
     Seed,
     Standardise,
+    StepSize,
+    StorePath,
     Stride,
     Target,
     Temperature,
     TestSize,
+    Thinning,
+    TracePath,
     TrainSize,
+    Warmup,
     WeightPrecisions,
     Width,
+    data_of,
+    network_of,
 )  # fmt: skip
-from widthwise.errors import InputError, NumericalError, unknown_name
+from widthwise.errors import InputError, NumericalError
+from widthwise.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,11 +164,16 @@ def verify(
     standardise: Standardise = "global",
     target: Target = None,
     seed: Seed = 0,
-    sampler: Annotated[str, typer.Option(help="collapsed-hmc or hmc.")] = "collapsed-hmc",
-    chains: Annotated[int, typer.Option(help="Independent chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 500,
-    warmup: Annotated[int | None, typer.Option(help="Draws to adapt with; by default what suits the sampler.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    sampler: SamplerName = "collapsed-hmc",
+    chains: Chains = 4,
+    draws: Draws = 500,
+    warmup: Warmup = None,
+    step_size: StepSize = None,
+    thinning: Thinning = None,
+    store: StorePath = None,
+    resume: Resume = None,
+    trace: TracePath = None,
+    quiet: Quiet = False,
     json: JsonPath = None,
     figure: FigurePath = None,
 ) -> None:
@@ -159,136 +183,117 @@ def verify(
         stride, padding, readout, activation, temperature, weight_precisions, bias_variance, approximation, seed, json,
         figure,
     )  # fmt: skip
-    files = _output_files(request)
-    chosen = _sampler(sampler, chains, draws, warmup)
+    sampling = Sampling(sampler, chains, draws, warmup, step_size, thinning, store, resume, trace, quiet)
+    chosen = sampling.sampler()
+    files = _output_files(request, sampling)
     prediction = _predict(request)
     import widthwise as ww
 
     began = time.perf_counter()
     try:
-        samples = ww.sample(
-            prediction.network, *prediction.data, temperature=request.temperature, sampler=chosen, key=request.seed,
-            progress=not quiet and sys.stderr.isatty(),
-        )  # fmt: skip
+        samples = _sample(request, sampling, chosen, files.pop("store", None), prediction)
     except NumericalError as error:
-        _print(request, prediction)  # what is known is shown, before the line that says what is not
         found = getattr(error, "samples", None)
+        if found is not None and "trace" in files:
+            with suppress(InputError):  # chains that have run away cannot be drawn
+                _write({files["trace"]: _trace(sampling, found)})
+        _print(request, prediction)  # what is known is shown, before the line that says what is not
         if found is None:
             raise
-        more = f"--draws {4 * draws} --warmup {2 * chosen.warmup}"
-        raise NumericalError(
-            f"the chains have not mixed: {'; '.join(found.diagnostics.problems)}; sample longer, e.g. {more}."
-        ) from error
+        raise NumericalError(sampling.unmixed(chosen, found.diagnostics)) from error
     comparison = ww.compare(prediction.posterior, samples)
     record = {
         "sampler": {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began},
         "comparison": comparison.records(),
     }
-    _finish(request, files, prediction, samples=samples, comparison=comparison, extra=record)
+    _finish(request, files, prediction, sampling=sampling, samples=samples, comparison=comparison, extra=record)
 
 
-def _output_files(request: Request) -> dict[str, Path]:
+@contextmanager
+def interruptible(store: KeptRun | None, resume: bool) -> Iterator[None]:
+    """Control-C says what is kept; where it is not the command's own to answer, nothing changes."""
+    from widthwise.cli import INTERRUPTED, _interrupt
+
+    if store is None or signal.getsignal(signal.SIGINT) is not _interrupt:
+        yield
+        return
+
+    def interrupt(signal_number: int, frame: object) -> None:
+        command = "the same command" if resume else "the command without --no-resume"
+        kept = f"{store.path} keeps what was done until the last checkpoint; {command} goes on from there."
+        line = f"widthwise: interrupted; {kept if store.holds else 'nothing has been kept yet.'}\n"
+        os.write(2, line.encode(errors="replace"))
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _sample(request: Request, sampling: Sampling, sampler: Any, path: Path | None, prediction: _Prediction) -> Any:
+    """The samples of the real network; what will be sampled and how far it is are said on stderr."""
+    import widthwise as ww
+    from widthwise.sampling.progress import Progress, reporter
+
+    store = None if path is None else KeptRun(path)
+    chains = f"{prediction.network.name}, {sampler.name}: {sampler.chains} chains × {sampler.draws} draws"
+    where = "" if store is None else f", kept in {sampling.kept_in}"
+    unsaid = True
+
+    with (
+        reporter(not sampling.quiet and sys.stderr.isatty()) as bar,
+        interruptible(store, sampling.resume is not False),
+    ):
+
+        def tell(report: Progress) -> None:
+            nonlocal unsaid
+            if unsaid:
+                after = f"goes on, {report.done} of {report.total} transitions done"
+                how = report.note if report.stage == "estimate" else after
+                sys.stderr.write(f"widthwise: sampling {chains}; {how}{where}\n")
+            unsaid = False
+            if bar is not None:
+                bar(report)
+
+        kept = {} if store is None else {"store": store, "resume": sampling.resume is not False}
+        return ww.sample(
+            prediction.network, *prediction.data, temperature=request.temperature, sampler=sampler, key=request.seed,
+            progress=False if sampling.quiet else tell, **kept,
+        )  # fmt: skip
+
+
+def _trace(sampling: Sampling, samples: Any) -> bytes:
+    from widthwise.report.chains import chains_figure
+    from widthwise.report.figures import figure_format, render
+
+    return render(chains_figure(samples), figure_format(sampling.trace or ""))
+
+
+def _output_files(request: Request, sampling: Sampling | None = None) -> dict[str, Path]:
     """Where to write, checked before anything is computed."""
     from widthwise.files import writable
 
+    kept_in = None if sampling is None else sampling.kept_in
+    asked = {"json": request.json, "figure": request.figure, "trace": None if sampling is None else sampling.trace}
     files = {}
-    if request.json is not None:
-        files["json"] = writable(request.json, "--json")
-    if request.figure is not None:
-        from widthwise.report.figures import figure_format
+    for name, path in asked.items():
+        if path is None:
+            continue
+        if name != "json":
+            from widthwise.report.figures import figure_format
 
-        figure_format(request.figure)
-        files["figure"] = writable(request.figure, "--figure")
-    if len(set(files.values())) < len(files):
-        raise InputError(f"--json and --figure: expected two files, got {request.json!r} twice; name another.")
+            figure_format(path)
+        files[name] = writable(path, f"--{name}")
+    if kept_in is not None:
+        files["store"] = writable(kept_in, "--store")
+    for (one, first), (other, second) in combinations(files.items(), 2):
+        if first == second:
+            raise InputError(f"--{one} and --{other}: expected two files, got {str(first)!r} twice; name another.")
+    if "store" in files and files["store"].exists():
+        Store(files["store"])  # another file is refused now, and not when there is something to keep
     return files
-
-
-def _network(request: Request) -> Any:
-    import widthwise as ww
-
-    precisions = _numbers("--weight-precisions", request.weight_precisions, float)
-    biases = _numbers("--bias-variance", request.bias_variance, float)
-    shared: dict[str, Any] = {
-        "activation": request.activation,
-        "weight_precisions": precisions[0] if len(precisions) == 1 else tuple(precisions),
-        "bias_variance": biases[0] if len(biases) == 1 else tuple(biases),
-    }
-    if not request.conv:
-        for option, value, default in (("stride", request.stride or None, None), ("padding", request.padding, "valid"),
-                                       ("readout", request.readout, "dense")):  # fmt: skip
-            if value != default:
-                raise InputError(f"--{option}: expected it with --conv only, got {value!r}; add --conv CHANNELS,PATCH.")
-        return ww.FullyConnected(widths=_widths(request), closure=request.closure, **shared)
-    if request.depth not in (None, len(request.conv)):
-        raise InputError(f"--depth: expected {len(request.conv)}, one per --conv, got {request.depth}; leave it out.")
-    for option, value, default in (("width", request.width, "200"), ("closure", request.closure, "global")):
-        if value != default:
-            raise InputError(f"--{option}: expected none with --conv, got {value!r}; channels stand in --conv.")
-    channels, patches = [], []
-    for layer in request.conv:
-        number, _, patch = layer.partition(",")
-        if not patch or "," in patch:
-            raise InputError(f"--conv: expected CHANNELS,PATCH such as 64,4 or 64,4x3, got {layer!r}.")
-        channels += _numbers("--conv", number, int)
-        patches.append(_pair("--conv", patch))
-    strides = [_pair("--stride", stride) for stride in request.stride or ()]
-    one = len(channels) == 1
-    return ww.Convolutional(
-        channels=channels[0] if one else tuple(channels),
-        patch=patches[0] if one else tuple(patches),
-        stride=None if not strides else strides[0] if len(strides) == 1 else tuple(strides),
-        padding=request.padding,
-        readout=request.readout,
-        **shared,
-    )
-
-
-def _widths(request: Request) -> tuple[int, ...]:
-    """One number per hidden layer."""
-    widths = _numbers("--width", request.width, int)
-    if request.depth is not None:
-        if request.depth < 1:
-            raise InputError(f"--depth: expected at least one hidden layer, got {request.depth}; pass e.g. 1.")
-        if len(widths) == 1:
-            widths = widths * request.depth
-        elif len(widths) != request.depth:
-            raise InputError(
-                f"--depth: expected {len(widths)}, one per number in --width {request.width}, got {request.depth}; "
-                "leave it out."
-            )
-    return tuple(widths)
-
-
-def _pair(option: str, text: str) -> tuple[int, ...]:
-    """'4' or '4x3' as (down, across)."""
-    sizes = text.split("x")
-    if len(sizes) > 2 or not all(size.isdecimal() for size in sizes):
-        raise InputError(f"{option}: expected one whole number or two, such as 4 or 4x3, got {text!r}.")
-    return tuple(int(size) for size in sizes)
-
-
-def _numbers(option: str, text: str, kind: type[int] | type[float]) -> list[Any]:
-    """'200' or '200,100' as numbers."""
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise InputError(f"{option}: expected {what} such as 200 or 200,100, got {text!r}.") from None
-
-
-def _data(request: Request) -> DataSet:
-    import widthwise as ww
-
-    classes, train_size, test_size = request.classes, request.train_size, request.test_size
-    if request.data == "digits":  # the embedded default is a small problem of two classes
-        classes = "0,1" if classes is None and request.labels in ("auto", "sign") else classes
-        train_size = 200 if train_size is None else train_size
-        test_size = 100 if test_size is None else test_size
-    return ww.load_data(
-        request.data, classes=classes, train_size=train_size, test_size=test_size, target=request.target,
-        labels=request.labels, standardise=request.standardise, seed=request.seed, flatten=not request.conv,
-    )  # fmt: skip
 
 
 def _predict(request: Request) -> _Prediction:
@@ -296,8 +301,8 @@ def _predict(request: Request) -> _Prediction:
     from widthwise.posterior.infer import multiplies_one_kernel
 
     began = time.perf_counter()
-    network = _network(request)  # its faults are found before the data are read
-    data = _data(request)
+    network = network_of(request)  # its faults are found before the data are read
+    data = data_of(request)
     T = request.temperature
     # several outputs need the kernel's eigenvalues: once for both; one output does without
     once = data.y.ndim == 2 and multiplies_one_kernel(network)
@@ -309,27 +314,17 @@ def _predict(request: Request) -> _Prediction:
     return _Prediction(network, data, posterior, score, infinite, infinite_score, seconds)
 
 
-def _sampler(name: str, chains: int, draws: int, warmup: int | None) -> Any:
-    import widthwise as ww
-
-    samplers = {"collapsed-hmc": "CollapsedHMC", "hmc": "HMC"}
-    if name not in samplers:
-        raise unknown_name("sampler", name, samplers)
-    options = {"chains": chains, "draws": draws} | ({} if warmup is None else {"warmup": warmup})
-    return getattr(ww, samplers[name])(**options)
-
-
 def _finish(
     request: Request,
     files: dict[str, Path],
     prediction: _Prediction,
     *,
+    sampling: Sampling | None = None,
     samples: Any = None,
     comparison: Any = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
     """Make everything in memory, write the files, then print."""
-    from widthwise.files import write_files
     from widthwise.report.records import prediction_record, strict_json
 
     shown, T = prediction.shown(), request.temperature
@@ -339,15 +334,24 @@ def _finish(
         contents[files["json"]] = strict_json(record | (extra or {}))
     if "figure" in files:
         contents[files["figure"]] = _figure(request, prediction, samples)
-    if contents:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whole or not at all: a moment's patience
-        write_files(contents)
-        signal.signal(signal.SIGINT, before)
+    if "trace" in files and sampling is not None:
+        contents[files["trace"]] = _trace(sampling, samples)
+    _write(contents)
     console = _print(request, prediction)
     if comparison is not None:
         console.print(comparison)
     for option, path in files.items():
         console.print(f"{option} written to {path}", style="dim", soft_wrap=True, markup=False, highlight=False)
+
+
+def _write(contents: dict[Path, bytes]) -> None:
+    """All files or none."""
+    from widthwise.files import write_files
+
+    if contents:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whole or not at all: a moment's patience
+        write_files(contents)
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(request: Request, prediction: _Prediction) -> Console:
@@ -390,3 +394,6 @@ def _figure(request: Request, prediction: _Prediction, samples: Any) -> bytes:
         title=title, subtitle=subtitle, sampled=points,
     )  # fmt: skip
     return render(figure, kind)
+
+
+from widthwise.cli import reproduce as _reproduce  # noqa: E402, F401  (registers itself)
