@@ -8,6 +8,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import widthwise as ww
@@ -149,19 +150,21 @@ def diagnosed(divergences):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "divergences", "advice"),
+    ("arguments", "divergences", "advice", "parameters"),
     [
-        (["--draws", 50, "--warmup", 30], 0, "e.g. --draws 200 --warmup 60."),
-        (["--sampler", "nuts", "--warmup", 30], 3, "e.g. --draws 2000 --warmup 60."),
-        (["--draws", 50, "--store", "a.db"], 0, "e.g. --draws 200, which goes on from what a.db holds."),
-        ([*SHORT, "--draws", 50], 0, "e.g. --draws 200 --warmup 40."),
-        ([*SHORT, "--draws", 50], 3, "in smaller steps, e.g. --step-size 0.0025 --thinning 12."),
+        (["--draws", 50, "--warmup", 30], 0, "e.g. --draws 200 --warmup 60.", 7),
+        (["--sampler", "nuts", "--warmup", 30], 3, "e.g. --draws 2000 --warmup 60.", 7),
+        (["--draws", 50, "--store", "a.db"], 0, "e.g. --draws 200, which goes on from what a.db holds.", 7),
+        ([*SHORT, "--draws", 50], 0, "e.g. --draws 200 --warmup 40.", 7),
+        ([*SHORT, "--draws", 50], 3, "in smaller steps, e.g. --step-size 0.0025 --thinning 12.", 7),
+        # more draws would thin the weights otherwise: another run
+        (["--draws", 50, "--store", "a.db"], 0, "e.g. --draws 200 --warmup 600.", 10**6),
     ],
 )
-def test_advice_names_the_sampler_s_own_options(call, monkeypatch, arguments, divergences, advice):
+def test_advice_names_the_sampler_s_own_options(call, monkeypatch, arguments, divergences, advice, parameters):
     def sample(*data, **given):
         error = NumericalError("for Python")
-        error.samples = SimpleNamespace(diagnostics=diagnosed(divergences))
+        error.samples = SimpleNamespace(diagnostics=diagnosed(divergences), weights=np.empty((4, 1, parameters)))
         raise error
 
     monkeypatch.setattr(ww, "sample", sample)
@@ -193,7 +196,9 @@ def test_chains_that_have_run_away_are_not_drawn(call, here, monkeypatch):
     def sample(*data, **given):
         error = NumericalError("for Python")
         error.samples = SimpleNamespace(
-            diagnostics=diagnosed(3), series=lambda: {"training_error": [[float("nan")] * 9]}
+            diagnostics=diagnosed(3),
+            series=lambda: {"training_error": [[float("nan")] * 9]},
+            weights=np.empty((4, 9, 7)),
         )
         raise error
 

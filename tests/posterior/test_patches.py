@@ -428,3 +428,18 @@ def test_memory_is_estimated_with_outputs_and_chains_before_anything_is_computed
     monkeypatch.setattr("widthwise.posterior.patches.patch_kernels", lambda *_, **__: pytest.fail("computed"))
     with pytest.raises(ww.InputError, match="10 examples of 2 outputs need"):
         infer(network(), X, y, "integrated")
+
+
+@pytest.mark.parametrize(("channels", "verdict"), [(6, "sound"), (5, "doubtful")])
+def test_an_integral_over_many_patches_is_doubted(data, channels, verdict):
+    """Three patches: half as many as channels, or more; nearly no data share in Q (T large), so that ρτ is small."""
+    X, y = data[0], data[1][:, 0]
+    found = infer(network(channels), X, y, "integrated", temperature=30.0, throw=False).validity
+    assert found.verdict == verdict
+    assert ("patches for each channel" in found.reason) == (verdict == "doubtful")
+
+
+def test_many_patches_of_a_linear_network_are_not_doubted(data):
+    X, y = data[0], data[1][:, 0]
+    found = infer(network(2, activation="identity"), X, y, "integrated", throw=False).validity
+    assert found.verdict == "sound"

@@ -139,6 +139,12 @@ def test_what_is_not_cifar_is_refused(tmp_path):
     (tmp_path / "bad.npz").write_text("no archive")
     with pytest.raises(InputError, match="expected uint8 X_train and X_test"):
         cifar10.images(tmp_path / "bad.npz")
+    np.savez(tmp_path / "cut.npz", X_train=np.zeros((10, 32, 32, 3), np.uint8))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:5000])
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for name in ("cut.npz", "one.npy"):
+        with pytest.raises(InputError, match="expected uint8 X_train and X_test"):
+            cifar10.images(tmp_path / name)
     np.savez(tmp_path / "objects.npz", X_train=np.array([print], object))
     with pytest.raises(InputError, match="expected uint8 X_train and X_test"):  # never unpickled
         cifar10.images(tmp_path / "objects.npz")

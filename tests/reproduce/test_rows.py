@@ -46,6 +46,12 @@ def test_chains_without_a_finite_rhat_have_not_mixed():
     assert replace(SAMPLED, rhat=math.nan).status == "not mixed"
 
 
+def test_whatever_speaks_against_the_chains_is_said():
+    row = replace(STATUSES["agrees"], unmixed="effective sample size 40 (at least 100)")
+    assert row.status == "not mixed"
+    assert "have not mixed (effective sample size 40 (at least 100))" in row.verdict
+
+
 def test_a_failure_outweighs_agreement():
     assert replace(STATUSES["agrees"], published=0.3).status == "failed"
 
@@ -85,7 +91,7 @@ def test_markdown_is_a_table_of_what_there_is():
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert len(table) == 4
-    for said in ("# toy: a title", "- a note.", "- data: digits", "- sampled with hmc", "0.40800", "+4.0"):
+    for said in ("# toy: a title", "- a note.", "- data: digits", "- sampled with hmc", "0.408", "+4.0"):
         assert said in text
     assert "sampled" not in found(THEORY).markdown().split("|---")[0]
     assert text.endswith("hmc\n")
@@ -94,11 +100,13 @@ def test_markdown_is_a_table_of_what_there_is():
 def test_measured_takes_the_estimate_apart():
     estimate = SimpleNamespace(value=0.3, standard_error=0.01, rhat=1.0, ess=400.0)
     samples = SimpleNamespace(generalisation_error=estimate, training_error=estimate, seconds=2.0)
-    expected = {"sampled": 0.3, "standard_error": 0.01, "rhat": 1.0, "ess": 400.0, "seconds": 2.0}
+    expected = {"sampled": 0.3, "standard_error": 0.01, "rhat": 1.0, "ess": 400.0, "seconds": 2.0, "unmixed": ""}
     assert measured(samples) == measured(samples, "training_error") == expected
     assert Row("a", 1, "q", 0.3, **measured(samples)).z == 0.0
-    samples.diagnostics = SimpleNamespace(rhat=1.2)
+    samples.diagnostics = SimpleNamespace(rhat=1.2, problems=())
     assert Row("a", 1, "q", 0.3, **measured(samples)).status == "not mixed"
+    samples.diagnostics = SimpleNamespace(rhat=1.0, problems=("a drift", "no tails"))
+    assert Row("a", 1, "q", 0.3, **measured(samples)).unmixed == "a drift; no tails"
 
 
 def test_notes_on_the_theory_count():

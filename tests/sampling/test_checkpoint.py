@@ -346,6 +346,8 @@ def test_functions_of_the_caller_are_known_by_their_values():
     names = [named(network=network(activation=phi)) for phi in (soft, once, lambda h: 0.1 * h + jnp.tanh(h), other)]
     assert names[0] == names[1] == names[2]
     assert names[3] != names[0]
+    seven, eight = (named(network=network(activation=lambda h, far=far: jnp.clip(h, -far, far))) for far in (7, 8))
+    assert seven != eight
 
 
 def test_what_matters_is_begun_anew_and_the_rest_is_taken_up(tmp_path, transitions):

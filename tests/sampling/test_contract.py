@@ -3,6 +3,7 @@ that every weight moves; parameters are counted here, from the architecture alon
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -306,6 +307,19 @@ for _name in ("collapsed-hmc", "hmc"):
         ("trajectory", 0.0),
         ("trajectory", np.nan),
     ]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_settings_of_numpy_are_python_s(name):
+    fields = {field.name: getattr(SAMPLERS[name], field.name) for field in dataclasses.fields(SAMPLERS[name])}
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        made = type(SAMPLERS[name])(**{field: np.array(value)[()] for field, value in fields.items()})
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    assert made == SAMPLERS[name]
+    assert all(type(getattr(made, field)) is type(value) for field, value in fields.items())
+    json.dumps(dataclasses.asdict(made))
 
 
 @pytest.mark.parametrize(

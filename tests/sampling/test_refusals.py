@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
+from widthwise.sampling import sample_grid, step_bias
 
 NETWORK = ww.FullyConnected((3,))
 X, Y = np.ones((4, 2)), np.ones(4)
@@ -109,3 +110,48 @@ def test_a_missing_extra_is_named(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=rf"{package}.*pip install 'widthwise\[sample\]'"):
         ww.sample(NETWORK, X, Y, temperature=0.1)
+
+
+@pytest.mark.parametrize("store", [5, "a\0b"])
+def test_what_is_no_store(store):
+    with pytest.raises(ww.InputError, match="store: expected a Store or the path of a file, got"):
+        ww.sample(NETWORK, X, Y, temperature=0.1, store=store)
+
+
+@pytest.mark.parametrize("problems", [[], 5, [NETWORK]])
+def test_what_is_no_grid(problems):
+    with pytest.raises(ww.InputError, match=r"problems: expected Problem\(\.\.\.\)s, got"):
+        sample_grid(problems)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"step_sizes": (0.0, 1e-3)}, r"step_size: expected a number in \(0, inf\), got 0\.0"),
+        ({"step_sizes": ("small", 1e-3)}, "step_size: expected a number"),
+        ({"step_sizes": 1e-3}, "step_sizes: expected at least two different ones, got 0.001"),
+        ({"step_sizes": (1e-3, 1e-3)}, "step_sizes: expected at least two"),
+        ({"quantity": "accuracy"}, "quantity: expected 'generalisation_error'"),
+        ({"y_test": None}, "y_test: expected test targets, got None"),
+        ({"sampler": ww.HMC()}, r"sampler: expected Langevin\(\.\.\.\)"),
+        ({"key": "seed"}, "key: expected"),
+    ],
+)
+def test_a_step_bias(given, message):
+    asked = {"X_test": X, "y_test": Y, "step_sizes": (1e-3, 2e-3)} | given
+    with pytest.raises(ww.InputError, match=message):
+        step_bias(NETWORK, X, Y, temperature=0.1, **asked)
+
+
+def test_steps_at_which_chains_run_away_have_no_average():
+    short = ww.Langevin(chains=2, draws=20, warmup=20, step_size=1e-3, thinning=1)
+    given = {"temperature": 0.1, "step_sizes": (1e-3, 50.0), "sampler": short, "throw": False}
+    with pytest.raises(ww.NumericalError, match=r"step_sizes: expected chains that have an average, .* at η = 50;"):
+        step_bias(NETWORK, X, Y, X, Y, **given)
+
+
+def test_too_few_weights_to_predict_from():
+    sampler = ww.CollapsedHMC(chains=2, draws=20, warmup=20, weights_memory=1e-9)
+    samples = ww.sample(NETWORK, X, Y, temperature=0.1, sampler=sampler, throw=False)
+    with pytest.raises(ww.InputError, match="weights_memory: expected the weights of a few draws, got those of"):
+        samples.predict(X)

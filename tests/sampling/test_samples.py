@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 import widthwise as ww
 from widthwise.sampling import Progress, load
+from widthwise.sampling.samples import settle
 
 # the shapes of test_samplers: compiled once for both
 NETWORK = ww.FullyConnected((5, 3), activation="erf", weight_precisions=(0.5, 1.5, 2.0), bias_variance=(0.2, 0.4))
@@ -51,6 +52,21 @@ def test_draw_accuracy_integrates_the_readout(samples, data):
     assert samples.draw_accuracy.value == pytest.approx(float(ndtr(margin).mean()), rel=1e-12)
     f = samples.test_mean[..., 0] + np.sqrt(samples.test_variance) * np.random.default_rng(0).normal(size=margin.shape)
     assert samples.draw_accuracy.value == pytest.approx(np.mean(f * data[3] > 0), abs=0.03)
+
+
+@pytest.mark.parametrize("thinning", [1, 3, 7, 40, 100])
+def test_no_weights_are_kept_of_draws_that_are_dropped(samples, thinning):
+    """Weights that are their draw's number: those that stay are all later than the cut."""
+    C, S = samples.log_likelihood.shape
+    drift = np.where(np.arange(S) < 0.17 * S, 100.0, 0.0)
+    number = np.broadcast_to(np.arange(S)[::thinning, None], (C, len(range(0, S, thinning)), 1))
+    whole = dataclasses.replace(samples, log_likelihood=samples.log_likelihood + drift, weights=number.astype(float))
+    cut = settle(whole, thinning)
+    b = cut.diagnostics.burn_in
+    assert b > 0.17 * S
+    assert cut.weights.shape == (C, sum(i >= b for i in range(0, S, thinning)), 1)
+    assert cut.weights.size == 0 or cut.weights.min() >= b
+    np.testing.assert_array_equal(cut.train_mean, samples.train_mean[:, b:])
 
 
 def test_predicting_the_test_points_again_gives_their_averages(samples, data):

@@ -247,6 +247,7 @@ def test_a_few_draws_of_each_chain_and_refusals():
     all_of_them, some = network_weights(samples, key=3), network_weights(samples, key=3, draws=4)
     assert [layer.weights.shape[:2] for layer in some] == [(2, 4), (2, 4)]
     np.testing.assert_array_equal(some[1].weights, all_of_them[1].weights[:, [0, 33, 66, 99]])
+    np.testing.assert_array_equal(samples.network_weights(key=3, draws=4)[0].weights, some[0].weights)
     np.testing.assert_array_equal(network_weights(samples, key=3)[0].weights, all_of_them[0].weights)
     assert not np.array_equal(network_weights(samples, key=4)[0].weights, all_of_them[0].weights)
     for draws in (0, True):

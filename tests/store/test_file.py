@@ -30,6 +30,13 @@ def alter(store, sql, *values):
     db.close()
 
 
+def test_what_is_no_path_is_refused():
+    with pytest.raises(
+        InputError, match=r"store: expected a Store or the path of a file, got 'a\\x00b' \(embedded null"
+    ):
+        Store("a\0b")
+
+
 def test_an_array_is_kept_once(store, rng):
     noise = rng.bytes(MEGABYTE)
     array = np.frombuffer(noise, np.uint8)

@@ -200,7 +200,7 @@ def verify(
         _print(request, prediction)  # what is known is shown, before the line that says what is not
         if found is None:
             raise
-        raise NumericalError(sampling.unmixed(chosen, found.diagnostics)) from error
+        raise NumericalError(sampling.unmixed(chosen, found)) from error
     comparison = ww.compare(prediction.posterior, samples)
     record = {
         "sampler": {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -135,13 +135,18 @@ class Sampling:
                 )
         return SAMPLERS[self.name](chains=self.chains, draws=self.draws, **given)
 
-    def unmixed(self, sampler: Any, diagnostics: Any) -> str:
+    def unmixed(self, sampler: Any, samples: Any) -> str:
         """That the chains have not mixed, why, and with which options they may."""
-        longer = f"--draws {4 * sampler.draws}"
+        from widthwise.sampling.chains import thinning_of
+
+        diagnostics, draws, dimension = samples.diagnostics, 4 * sampler.draws, samples.weights.shape[2]
+        longer = f"--draws {draws}"
+        # a run that keeps the weights of other draws is another run
+        same = thinning_of(replace(sampler, draws=draws), dimension) == thinning_of(sampler, dimension)
         if diagnostics.divergences and self.name == "langevin":
             smaller = f"--step-size {sampler.step_size / 4:.2g} --thinning {4 * sampler.thinning}"
             more = f"sample in smaller steps, e.g. {smaller}"
-        elif self.kept_in is None:
+        elif self.kept_in is None or not same:
             more = f"sample longer, e.g. {longer} --warmup {2 * sampler.warmup}"
         else:
             more = f"sample longer, e.g. {longer}, which goes on from what {self.kept_in} holds"

@@ -19,6 +19,8 @@ MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at mos
 INDEPENDENT = 100  # effective draws of it, at least
 CROWDED = 0.1  # rows of a matrix Q for each unit, beyond which its saddle is doubted
 
+PATCHY = 0.5  # patches for each channel, beyond which the integral over Q is doubted too
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -80,8 +82,8 @@ class Validity:
         kurtosis: excess kurtosis of aᵀφ(h) over the prior; None where the neurons are not known or several layers deep.
         nats: what that changes in the log evidence, at first order.
         verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; of several layers ρτ < 0.04;
-            of a matrix Q ρτ < 0.05 and at its saddle at most a tenth as many rows as units), "doubtful", or "outside"
-            (ρτ ≥ 0.8, of several layers 0.25).
+            of a matrix Q ρτ < 0.05, at its saddle at most a tenth as many rows as units, and of patches at most half as
+            many as channels), "doubtful", or "outside" (ρτ ≥ 0.8, of several layers 0.25).
         reason: the verdict in words.
     """
 
@@ -134,6 +136,7 @@ def validity(
     exact: bool,
     limits: Limits = NUMBER,
     crowding: float = 0.0,
+    patches: float = 0.0,
 ) -> Validity:
     """ρ, τ and the kurtosis at the minimum of an action, and what they say.
 
@@ -144,8 +147,9 @@ def validity(
         exact: whether the approximation in use is exact for this network at every width.
         limits: of ρτ, for one number, several layers or a matrix.
         crowding: rows of a matrix Q for each unit of the layer, where its saddle stands for the integral.
+        patches: for each channel, where Q is integrated over.
     """
-    verdict, reason = _verdict(rho * tau, along, exact=exact, limits=limits, crowding=crowding)
+    verdict, reason = _verdict(rho * tau, along, exact=exact, limits=limits, crowding=crowding, patches=patches)
     kurtosis, nats = (None, None) if along is None else (along.kurtosis, along.nats)
     return Validity(tau, rho, kurtosis, nats, verdict, reason)
 
@@ -169,7 +173,7 @@ def neuron_shares(
 
 
 def _verdict(
-    product: float, along: Gaussianity | None, *, exact: bool, limits: Limits, crowding: float
+    product: float, along: Gaussianity | None, *, exact: bool, limits: Limits, crowding: float, patches: float
 ) -> tuple[str, str]:
     if exact:
         return "sound", "exact at every width for this network and approximation"
@@ -184,6 +188,11 @@ def _verdict(
         return "doubtful", (
             f"Q has {crowding:.2g} rows for each unit of the layer, and its fluctuations are not small: the saddle was "
             "off by 0.5 to 12 % where the integral is exact; use approximation='integrated'"
+        )
+    if patches > PATCHY:
+        return "doubtful", (
+            f"{patches:.2g} patches for each channel: features of patches that look alike are not Gaussian together; "
+            "sampled test errors were off by 1.4 to 12 %"
         )
     if product >= limits.sound:
         return "doubtful", f"rho*tau = {product:.2g}: beyond {limits.sound:g} sampled test errors were {limits.between}"

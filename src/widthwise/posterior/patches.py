@@ -117,8 +117,10 @@ class PatchLaw(AbstractLaw):
         terms = self.term.terms(np.tensordot(self.weights, self.Q, 1))
         N = self.source.network.widths[-1]
         tau, rho, _ = neuron_shares(terms.trace, terms.dual, N)
-        crowding = self.Q.shape[1] / N if len(self.Q) == 1 else 0.0
-        return validity(tau, rho, None, exact=exact, limits=MATRIX, crowding=crowding)
+        saddle = len(self.Q) == 1
+        rows = self.Q.shape[1] / N
+        crowds = {"crowding": rows if saddle else 0.0, "patches": 0.0 if saddle else rows}
+        return validity(tau, rho, None, exact=exact, limits=MATRIX, **crowds)
 
     def _factors(self) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
         """(weight, Cholesky factor of A, a = A⁻¹y output-major (D P,)) of every component."""

@@ -51,9 +51,6 @@ def published() -> list[Point]:
         ]  # fmt: skip
 
 
-# --- the images ---
-
-
 # --- inner products instead of images ---
 
 
@@ -129,8 +126,8 @@ FULL = {
 QUICK = {(50, 0.01): Chains(8, 150, 80), (50, 0.5): Chains(8, 60, 60)}
 # η → thinning: equal times η·thinning between draws. Steps far above the published one, whose bias is large enough
 # to be measured; it is linear in η, so that it is known at the published step all the better.
-LANGEVIN = {8e-3: 400, 16e-3: 200, 32e-3: 100}
-LANGEVIN_CHAINS = Chains(8, 400, 150)
+LANGEVIN = {16e-3: 200, 32e-3: 100}
+LANGEVIN_CHAINS = Chains(8, 300, 20)
 
 
 def run(setup: Setup) -> Reproduction:
@@ -220,7 +217,8 @@ def bias_slope(rows: list[Row]) -> tuple[float, float] | None:
         ε(η) − ε(0) = s·η + O(η²),   ε(0): the exact sampler's at the same P and T
 
     Args:
-        rows: those of "Langevin, eta = …" and the sampled one of "T = 0.01", P = 50; None where some are missing.
+        rows: those of "Langevin, eta = …" and the sampled one of "T = 0.01", P = 50; None where some are missing, or
+            ran away.
     """
     exact = _coldest(rows)
     moved = [(float(r.series.rpartition("=")[2]), r) for r in rows if r.series.startswith("Langevin")]
@@ -230,6 +228,8 @@ def bias_slope(rows: list[Row]) -> tuple[float, float] | None:
     value = np.array([exact.sampled, *(row.sampled for _, row in moved)], float)
     weight = 1.0 / np.array([exact.standard_error, *(row.standard_error for _, row in moved)], float)
     design = np.stack([np.ones_like(eta), eta], axis=1) * weight[:, None]
+    if not np.isfinite(value).all():
+        return None
     inverse = np.linalg.inv(design.T @ design)
     return float((inverse @ design.T @ (weight * value))[1]), math.sqrt(inverse[1, 1])
 
@@ -265,8 +265,9 @@ def _cause(rows: list[Row]) -> Iterator[str]:
     )
     slope = bias_slope(rows)
     if slope is not None:
+        loose = any(row.series.startswith("Langevin") and row.status == "not mixed" for row in rows)
         yield (
-            f"Langevin dynamics at several steps: d ε_g/dη = {slope[0]:.3g} ± {slope[1]:.2g}, which at the published "
+            f"{'Not all of its chains have mixed. ' if loose else ''}Langevin dynamics at several steps: d ε_g/dη = {slope[0]:.3g} ± {slope[1]:.2g}, which at the published "
             f"step {STEP:g} is {per_cent(STEP * slope[0] / row.theory, STEP * slope[1], row.theory)} of ε_g."
         )
 

@@ -6,6 +6,7 @@ The images stay outside the package; what it holds is the order of their labels 
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,12 @@ def _archive(path: Path, split: str, labels: UInt8[np.ndarray, " count"]) -> UIn
     """From the .npz, whose row 2k + c is the k-th image of class c."""
     rank = np.where(labels == 1, np.cumsum(labels == 1), np.cumsum(labels == 0)) - 1
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             pixels = archive[f"X_{split}"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"data: expected uint8 X_train and X_test in {str(path)!r}, got {error}.") from error
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:  # TypeError: one array
+        raise InputError(
+            f"data: expected uint8 X_train and X_test in {str(path)!r}, got {error}; download it again."
+        ) from error
     rows = 2 * rank + labels
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) <= rows.max():
         raise InputError(

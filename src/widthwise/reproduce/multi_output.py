@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from widthwise.reproduce import curves
 from widthwise.reproduce.curves import DIGITS_012, FOLDER, MNIST_012, Examples
-from widthwise.reproduce.rows import Reproduction, Row
+from widthwise.reproduce.rows import Reproduction, Row, of_chains
 from widthwise.reproduce.study import Setup, Study
 
 SADDLE, INTEGRATED = "saddle", "integrated"
@@ -112,9 +112,7 @@ def sampled_covariance(samples: Any, d: int, e: int) -> dict[str, Any]:
 
     f = samples.test_mean
     shift = f - f.mean(axis=(0, 1))
-    found = estimate((shift[..., d] * shift[..., e]).mean(axis=2))
-    numbers = {"sampled": found.value, "standard_error": found.standard_error, "rhat": found.rhat, "ess": found.ess}
-    return numbers | {"seconds": float(samples.seconds)}
+    return of_chains(samples, estimate((shift[..., d] * shift[..., e]).mean(axis=2)))
 
 
 def figure(found: Reproduction) -> Any:

@@ -6,9 +6,9 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Row:
         settings: sampler, seed, and what else was chosen.
         published: the theory's published value.
         published_sampled, published_standard_error: of the real network, as published.
+        unmixed: what speaks against its chains, in words; empty when nothing does.
     """
 
     series: str
@@ -49,6 +50,7 @@ class Row:
     published: float | None = None
     published_sampled: float | None = None
     published_standard_error: float | None = None
+    unmixed: str = ""
 
     @property
     def deviation(self) -> float | None:
@@ -75,7 +77,7 @@ class Row:
         if self.deviation is not None and not abs(self.deviation) <= EXACT:
             return "failed"
         if self.sampled is not None:
-            if self.rhat is not None and not self.rhat <= CONVERGED:
+            if self.unmixed or (self.rhat is not None and not self.rhat <= CONVERGED):
                 return "not mixed"
             if self.z is None:
                 return "no standard error"
@@ -106,6 +108,8 @@ class Row:
         z, excess = self.z, self.excess
         off = _short(excess or 0.0)
         if self.status == "not mixed":
+            if self.unmixed:
+                return f"the chains have not mixed ({self.unmixed})"
             return f"the chains disagree (R-hat {self.rhat:.2f})"
         if z is None:
             return f"{off} of theory, no standard error"
@@ -177,48 +181,78 @@ class Reproduction:
 
     def markdown(self) -> str:
         """The rows as a table for people, with the notes and the setup."""
-        optional = {
-            "infinite width": ("infinite", "{:.6g}"),
-            "published theory": ("published", "{:.6g}"),
-            "sampled": ("sampled", "{:.5f}"),
-            "s.e.": ("standard_error", "{:.1g}"),
-            "R-hat": ("rhat", "{:.3f}"),
-            "ESS": ("ess", "{:.0f}"),
-            "s": ("seconds", "{:.0f}"),
-            "published sampled": ("published_sampled", "{:.5f}"),
-            "its s.e.": ("published_standard_error", "{:.1g}"),
-        }
-        shown = {k: v for k, v in optional.items() if any(getattr(row, v[0]) is not None for row in self.rows)}
-        head = ["series", str(self.setup.get("x", "x")), "quantity", "theory", *shown, "z", "status"]
-        lines = [f"# {self.study}: {self.title}", "", self.summary() + ".", "", *(f"- {note}" for note in self.notes)]
-        lines += ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
+        columns = [column for column in _COLUMNS if any(column.of(row) is not None for row in self.rows)]
+        head = ["series", str(self.setup.get("x", "x")), "quantity", *(column.title for column in columns), "status"]
+        lines = [f"# {self.study}: {self.title}", "", self.summary() + ".", ""]
+        lines += [f"![{self.title}]({self.study}.png)", ""]
+        lines += [*(f"- {note}" for note in self.notes), "", "| " + " | ".join(head) + " |"]
+        lines.append("|---|---:|---|" + "---:|" * len(columns) + "---|")
         for row in self.rows:
-            cells = [row.series, f"{row.x:g}", row.quantity, f"{row.theory:.6g}"]
-            values = [getattr(row, name) for name, _ in shown.values()]
-            cells += ["" if v is None else form.format(v) for v, (_, form) in zip(values, shown.values())]
-            cells += ["" if row.z is None else f"{row.z:+.1f}", row.status]
-            lines.append("| " + " | ".join(cells) + " |")
+            values = [column.of(row) for column in columns]
+            cells = ["" if v is None else column.form.format(v) for v, column in zip(values, columns)]
+            lines.append("| " + " | ".join([row.series, f"{row.x:g}", row.quantity, *cells, row.status]) + " |")
         settings = dict.fromkeys(row.settings for row in self.rows if row.settings)
         lines += ["", *(f"- {name}: {value}" for name, value in self.setup.items() if name != "x")]
         lines += [f"- sampled with {text}" for text in settings]
         return "\n".join(lines).rstrip() + "\n"
 
 
+class _Column(NamedTuple):
+    """Of the table for people."""
+
+    title: str
+    form: str
+    of: Callable[[Row], float | None]
+
+
+def _off(value: float | None, row: Row) -> float | None:
+    """value / sampled − 1, in per cent."""
+    return None if value is None or not row.sampled else 100.0 * (value / row.sampled - 1.0)
+
+
+_COLUMNS = (
+    _Column("theory", "{:.6g}", lambda row: row.theory),
+    _Column("infinite width", "{:.6g}", lambda row: row.infinite),
+    _Column("published theory", "{:.6g}", lambda row: row.published),
+    _Column("sampled", "{:.5g}", lambda row: row.sampled),
+    _Column("s.e.", "{:.2g}", lambda row: row.standard_error),
+    _Column("theory is off, %", "{:+.2f}", lambda row: _off(row.theory, row)),
+    _Column("infinite width is off, %", "{:+.2f}", lambda row: _off(row.infinite, row)),
+    _Column("z", "{:+.1f}", lambda row: row.z),
+    _Column("published sampled", "{:.5g}", lambda row: row.published_sampled),
+    _Column("its s.e.", "{:.2g}", lambda row: row.published_standard_error),
+    _Column("R-hat", "{:.3f}", lambda row: row.rhat),
+    _Column("ESS", "{:.0f}", lambda row: row.ess),
+    _Column("seconds", "{:.0f}", lambda row: row.seconds),
+)
+
+
 def measured(samples: Any, quantity: str = "generalisation_error") -> dict[str, Any]:
-    """What a `Row` says of sampled chains: sampled, standard_error, ess, seconds, and the worst rhat of the run.
+    """What a `Row` says of sampled chains: sampled, standard_error, ess, seconds, the worst rhat, what is amiss.
 
     Args:
         samples: from `ww.sample`.
         quantity: "generalisation_error" or "training_error".
     """
-    estimate = getattr(samples, quantity)
-    worst = getattr(getattr(samples, "diagnostics", None), "rhat", estimate.rhat)
+    return of_chains(samples, getattr(samples, quantity))
+
+
+def of_chains(samples: Any, estimate: Any) -> dict[str, Any]:
+    """The same of any average over the draws.
+
+    Args:
+        samples: from `ww.sample`.
+        estimate: the average, a `widthwise.sampling.Estimate`.
+    """
+    diagnostics = getattr(samples, "diagnostics", None)
+    worst = getattr(diagnostics, "rhat", estimate.rhat)
     return {
         "sampled": float(estimate.value),
         "standard_error": float(estimate.standard_error),
         "rhat": float(np.maximum(estimate.rhat, worst)),
         "ess": float(estimate.ess),
         "seconds": float(samples.seconds),
+        "unmixed": "; ".join(getattr(diagnostics, "problems", ())),
     }
 
 

@@ -17,7 +17,7 @@ from scipy import special, stats
 
 from widthwise.reproduce import curves
 from widthwise.reproduce.curves import DIGITS_PARITY, FOLDER, MNIST_PARITY, Examples
-from widthwise.reproduce.rows import Reproduction, Row
+from widthwise.reproduce.rows import Reproduction, Row, of_chains
 from widthwise.reproduce.study import Setup, Study
 
 FACTOR = "variance / infinite width's at load x"
@@ -171,12 +171,9 @@ def _factors(setup: Setup, sizes: Sizes, activation: str, s: float, data: Any) -
         if sizes.chains:
             setup.say(f"{activation}, s = {s:g}, N = {N}: sampling")
             samples = setup.sample(network, *data, temperature=T, sampler=sampler)
-            variance = samples.generalisation_error.variance
-            sampled = {
-                "sampled": variance.value / wide, "standard_error": variance.standard_error / wide,
-                "rhat": variance.rhat, "ess": variance.ess, "seconds": samples.seconds,
-                "settings": curves.settings(sampler, setup),
-            }  # fmt: skip
+            sampled = of_chains(samples, samples.generalisation_error.variance)
+            sampled |= {name: sampled[name] / wide for name in ("sampled", "standard_error")}
+            sampled["settings"] = curves.settings(sampler, setup)
         rows.append(Row(f"{activation}, s = {s:g}", P / N, FACTOR, finite / wide, 1.0, **sampled))
     return rows
 

@@ -62,8 +62,8 @@ def burn_in(series: Float[np.ndarray, "quantities chains draws"], names: Sequenc
     with np.errstate(over="ignore", invalid="ignore"):  # chains that ran away have squares beyond all numbers
         error, dof = _error(series[:, :, -half:], length)
     if not np.isfinite(error).all():
-        worst = _name(names, int(np.argmin(np.isfinite(error))))
-        return BurnIn(_parts(PARTS // 2, S), False, f"{worst} has run away")
+        away = _name(names, int(np.argmin(np.isfinite(error))))
+        return BurnIn(_parts(PARTS // 2, S), False, f"{away} has run away")
     # what rounding alone can do counts as agreement
     error = np.maximum(error, 1e-12 * np.abs(series).max(axis=(1, 2)))
     limit = student.isf(0.5 * LEVEL / len(series), dof)

@@ -129,7 +129,9 @@ def name_of(problems: Sequence[Any], sampler: AbstractSampler, words: Sequence[S
 def _network(network: Network) -> tuple[Any, ...]:
     phi = network.phi
     named = phi.slope is not None or BUILTIN.get(phi.name) is phi
-    # a function of the caller's own is known by its values
-    function: Any = (phi.name, phi.slope) if named else np.asarray(phi(np.linspace(-6.0, 6.0, 257)), dtype=float)
+    # a function of the caller's own is known by its values, far out too: clipped at 7 and at 8 are two
+    far = np.geomspace(6.0, 1e3, 129)
+    where = np.concatenate([-far[:0:-1], np.linspace(-6.0, 6.0, 257), far[1:]])
+    function: Any = (phi.name, phi.slope) if named else np.asarray(phi(where), dtype=float)
     rest = {f.name: getattr(network, f.name) for f in fields(network) if f.init and f.name not in _SPELLED_OUT}
     return type(network).__name__, function, network.precisions, network.bias_variances, rest

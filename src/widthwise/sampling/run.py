@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -56,7 +56,8 @@ def sample(
             of time and memory.
         throw: raise when the chains have not mixed; False returns them with the status "not mixed".
         store: a `Store` or the path of one: the run is kept there every few seconds, and one that was interrupted, or
-            made with fewer draws, goes on from there, to the same numbers.
+            made with fewer draws, goes on from there, to the same numbers. (Not where more draws would make
+            `weights_memory` keep the weights of fewer of them: that is another run.)
         resume: False starts anew, whatever the store holds of this run.
 
     Returns:
@@ -105,7 +106,8 @@ def sample_grid(
     """
     import jax
 
-    sampler, problems = _sampler(sampler), list(problems)
+    sampler = _sampler(sampler)
+    problems = list(problems) if isinstance(problems, Iterable) else []
     if not problems or not all(isinstance(problem, Problem) for problem in problems):
         raise InputError(f"problems: expected Problem(...)s, got {problems!r:.80}; pass at least one.")
     found: dict[int, Samples] = {}
@@ -164,7 +166,7 @@ def _sample(
             seconds = of(problems, sampler).seconds
             report(Progress("estimate", 0, total, 0.0, sampler.first_step, seconds, None, need))
         drawn = run(problems, sampler, seeds, checkpoint, report)
-    return [settle(_samples(problem, sampler, arrays)) for problem, arrays in zip(problems, drawn)]
+    return [settle(_samples(problem, sampler, arrays), thinning) for problem, arrays in zip(problems, drawn)]
 
 
 def _samples(problem: Problem, sampler: AbstractSampler, arrays: dict[str, Any]) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from widthwise.errors import InputError
 
@@ -59,11 +59,11 @@ class AbstractSampler:
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        _whole("chains", self.chains, 1)
-        _whole("draws", self.draws, 10)
-        _whole("warmup", self.warmup, 20)
-        _between("memory", self.memory, 0.0, math.inf, 4.0)
-        _between("weights_memory", self.weights_memory, 0.0, math.inf, 0.5)
+        _whole(self, "chains", 1)
+        _whole(self, "draws", 10)
+        _whole(self, "warmup", 20)
+        _between(self, "memory", 0.0, math.inf, 4.0)
+        _between(self, "weights_memory", 0.0, math.inf, 0.5)
 
     @property
     def first_step(self) -> float:
@@ -114,8 +114,8 @@ class AbstractHMC(AbstractSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between("target_acceptance", self.target_acceptance, 0.0, 1.0, 0.8)
-        _between("trajectory", self.trajectory, 0.0, 100.0, math.pi / 2)
+        _between(self, "target_acceptance", 0.0, 1.0, 0.8)
+        _between(self, "trajectory", 0.0, 100.0, math.pi / 2)
 
     @property
     def first_step(self) -> float:
@@ -181,8 +181,8 @@ class NUTS(AbstractSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between("target_acceptance", self.target_acceptance, 0.0, 1.0, 0.8)
-        _whole("max_doublings", self.max_doublings, 1)
+        _between(self, "target_acceptance", 0.0, 1.0, 0.8)
+        _whole(self, "max_doublings", 1)
 
     @property
     def first_step(self) -> float:
@@ -216,9 +216,8 @@ class Langevin(AbstractSampler):
         θ ← θ − η ∂/∂θ [ ½ Σ_μ |y_μ − f(x_μ)|² + ½ T Σ_ℓ λ_ℓ |W^ℓ|² ] + √(2ηT) ξ,   ξ ~ N(0, I)
 
     [Pacelli et al. 2023, arXiv 2209.04882, numerical experiments]. Its stationary law is off by O(η): see
-    `widthwise.sampling.step_bias`, which measures that and extrapolates. A bias of variance σ_b² decays and is shaken
-    as a weight of its layer is, by the factor 1/(λσ_b²) faster: in units of their prior deviations all weights of a
-    layer move alike.
+    `widthwise.sampling.step_bias`, which measures that and extrapolates. A bias of variance σ_b² moves with the step
+    ηλσ_b² in place of η: in units of their prior deviations, weights and biases of a layer move alike.
 
     Args:
         step_size: η > 0, for the weights in their own units; stable below 2/(largest curvature of the loss).
@@ -232,8 +231,8 @@ class Langevin(AbstractSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between("step_size", self.step_size, 0.0, math.inf, 1e-3)
-        _whole("thinning", self.thinning, 1)
+        _between(self, "step_size", 0.0, math.inf, 1e-3)
+        _whole(self, "thinning", 1)
 
     @property
     def first_step(self) -> float:
@@ -258,12 +257,17 @@ class Langevin(AbstractSampler):
 SAMPLERS: dict[str, type[AbstractSampler]] = {s.name: s for s in (CollapsedHMC, HMC, NUTS, Langevin)}
 
 
-def _whole(name: str, value: Any, least: int) -> None:
-    good = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    if not good:
+def _whole(settings: AbstractSampler, name: str, least: int) -> None:
+    """A field that is to be a whole number, made Python's own: NumPy's would fit into no file."""
+    value = getattr(settings, name)
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}; pass e.g. {4 * least}.")
+    object.__setattr__(settings, name, int(value))
 
 
-def _between(name: str, value: Any, low: float, high: float, example: float) -> None:
+def _between(settings: AbstractSampler, name: str, low: float, high: float, example: float) -> None:
+    """A field that is to be a number between two others, made Python's own."""
+    value = getattr(settings, name)
     if not (isinstance(value, numbers.Real) and low < float(value) < high):
         raise InputError(f"{name}: expected a number in ({low:g}, {high:g}), got {value!r}; pass e.g. {example:g}.")
+    object.__setattr__(settings, name, float(value))

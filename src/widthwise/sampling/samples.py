@@ -201,11 +201,17 @@ class Samples:
             mean and variance of f, (n,) or (n, D), each with its standard error.
 
         Raises:
-            InputError: X of another shape than the training inputs, or not finite.
+            InputError: X of another shape than the training inputs, or not finite; too few weights were kept.
         """
         from widthwise.sampling.chains import predict
         from widthwise.sampling.cost import check_prediction
 
+        C, kept = self.weights.shape[:2]
+        if C * (kept // 2) < 2:
+            raise InputError(
+                f"weights_memory: expected the weights of a few draws, got those of {kept} from each of {C} chains; "
+                f"sample with more than weights_memory={self.sampler.weights_memory:g}."
+            )
         X = inputs("X", X, self.network, self.X_test.shape[1:])
         check_prediction(samples=self, X=X)
         X = rows(self.network, X)
@@ -257,20 +263,21 @@ class Samples:
             seconds=self.seconds,
         )
 
-    def network_weights(self, *, key: int = 0) -> list[LayerWeights]:
+    def network_weights(self, *, key: int = 0, draws: int | None = None) -> list[LayerWeights]:
         """The weights of the real network, in its own units: W ~ N(0, 1/λ_ℓ) under the prior.
 
         What was integrated out or never met the training inputs is drawn from its law given the rest.
 
         Args:
             key: seed of those draws.
+            draws: of each chain at most, evenly spaced among those whose weights were kept; None: all of these.
 
         Returns:
             of each layer, the readout last: `.weights` (C, S', N_ℓ, N_{ℓ−1}), `.biases` (C, S', N_ℓ) or None.
         """
         from widthwise.sampling.weights import network_weights
 
-        return network_weights(self, key)
+        return network_weights(self, key, draws=draws)
 
     def series(self) -> dict[str, Float[np.ndarray, "C S"]]:
         """What every draw has and every check looks at: log likelihood, training and generalisation error."""
@@ -335,15 +342,20 @@ class Samples:
         return y[:, 0]
 
 
-def settle(samples: Samples) -> Samples:
-    """The same without the draws made before its chains had settled."""
+def settle(samples: Samples, thinning: int) -> Samples:
+    """The same without the draws made before its chains had settled.
+
+    Args:
+        samples: all draws.
+        thinning: one in how many of them has its weights: the first, and so on.
+    """
     if samples.log_likelihood.shape[1] < SHORTEST:
         return samples
     series = samples.series()
     found = burn_in(np.stack(list(series.values())), list(series))
-    b, S, kept = found.draws, samples.log_likelihood.shape[1], samples.weights.shape[1]
+    b = found.draws
     later: dict[str, Any] = {name: getattr(samples, name)[:, b:] for name in OF_EVERY_DRAW}
-    later["weights"] = samples.weights[:, math.ceil(b * kept / S) :]
+    later["weights"] = samples.weights[:, math.ceil(b / thinning) :]
     drift = "" if found.settled else found.reason
     return replace(samples, **later, dropped=samples.log_likelihood[:, :b], drift=drift)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import chi2
 
-from widthwise.errors import InputError
+from widthwise.errors import InputError, NumericalError
+from widthwise.sampling.precision import float64, random_key
 from widthwise.sampling.progress import Progress
 from widthwise.sampling.run import sample
 from widthwise.sampling.samplers import Langevin
@@ -85,10 +86,10 @@ def step_bias(
     y_test: Any = None,
     *,
     temperature: float,
-    step_sizes: Sequence[float],
+    step_sizes: Iterable[float],
     sampler: Langevin | None = None,
     quantity: str = "generalisation_error",
-    key: int = 0,
+    key: Any = 0,
     progress: bool | Callable[[Progress], object] = False,
     throw: bool = True,
     store: Any = None,
@@ -106,7 +107,7 @@ def step_bias(
 
     Raises:
         InputError: fewer than two step sizes, or as `ww.sample`.
-        NumericalError: a run has not mixed; with throw=False it counts as it is.
+        NumericalError: a run has not mixed; with throw=False it counts as it is, unless its chains have run away.
     """
     sampler = Langevin() if sampler is None else sampler
     if not isinstance(sampler, Langevin):
@@ -115,18 +116,49 @@ def step_bias(
         raise InputError(
             f"quantity: expected 'generalisation_error' or 'training_error', got {quantity!r}; pass one of them."
         )
-    if len(set(step_sizes)) < 2:
-        raise InputError(f"step_sizes: expected at least two different ones, got {step_sizes!r}; pass e.g. 1e-3, 2e-3.")
-    found = []
-    for index, eta in enumerate(step_sizes):
-        thinning = max(1, math.ceil(sampler.thinning * sampler.step_size / eta))
-        found.append(
-            sample(
-                network, X, y, X_test, y_test, temperature=temperature, key=key + index, progress=progress,
-                sampler=replace(sampler, step_size=eta, thinning=thinning), throw=throw, store=store,
-            )
-        )  # fmt: skip
+    if quantity == "generalisation_error" and y_test is None:
+        raise InputError(
+            "y_test: expected test targets, got None; pass X_test and y_test, or quantity='training_error'."
+        )
+    samplers = _at_each(sampler, step_sizes)
+    found = [
+        sample(
+            network, X, y, X_test, y_test, temperature=temperature, key=seed, progress=progress, sampler=one,
+            throw=throw, store=store,
+        )
+        for one, seed in zip(samplers, _keys(key, len(samplers)))
+    ]  # fmt: skip
     estimates = [getattr(samples, quantity) for samples in found]
     values = np.array([estimate.value for estimate in estimates])
     errors = np.array([estimate.standard_error for estimate in estimates])
-    return fit(quantity, np.array(step_sizes, dtype=float), values, errors, tuple(found))
+    away = [one.step_size for one, value, error in zip(samplers, values, errors) if not math.isfinite(value + error)]
+    if away:
+        raise NumericalError(
+            f"step_sizes: expected chains that have an average, got chains that ran away or never moved at η = "
+            f"{', '.join(f'{eta:g}' for eta in away)}; take smaller steps."
+        )
+    return fit(quantity, np.array([one.step_size for one in samplers]), values, errors, tuple(found))
+
+
+def _at_each(sampler: Langevin, step_sizes: Any) -> list[Langevin]:
+    """The sampler at each step size, with the same time from draw to draw."""
+    try:
+        steps = list(step_sizes)
+        different = len(set(steps))
+    except TypeError:
+        different = 0
+    if different < 2:
+        raise InputError(f"step_sizes: expected at least two different ones, got {step_sizes!r}; pass e.g. 1e-3, 2e-3.")
+    samplers = [replace(sampler, step_size=eta) for eta in steps]  # refuses what is none
+    between = sampler.thinning * sampler.step_size
+    return [replace(one, thinning=max(1, math.ceil(between / one.step_size))) for one in samplers]
+
+
+def _keys(key: Any, count: int) -> list[Any]:
+    """One for each step size."""
+    if isinstance(key, int | np.integer):
+        return [key + index for index in range(count)]
+    import jax
+
+    with float64():
+        return [jax.random.fold_in(random_key(key), index) for index in range(count)]

@@ -30,9 +30,14 @@ def place(path: str | os.PathLike[str]) -> Path:
     """The file that `path` stands for, links followed.
 
     Raises:
-        InputError: a folder or a device, or no folder to put it in.
+        InputError: no path, a folder or a device, or no folder to put it in.
     """
-    target = Path(os.path.realpath(Path(path).expanduser()))
+    try:
+        target = Path(os.path.realpath(Path(path).expanduser()))
+    except (TypeError, ValueError, RuntimeError) as error:  # neither text nor a path; NUL in it; nobody's ~
+        raise InputError(
+            f"store: expected a Store or the path of a file, got {path!r} ({error}); pass e.g. 'runs.db'."
+        ) from error
     if target.is_dir():
         raise InputError(f"store: expected the name of a file, got a folder, {str(path)!r}; add a file name.")
     if target.exists() and not target.is_file():
