@@ -86,7 +86,10 @@ def options() -> dict[str, set[str]]:
     """Every option of the command line, by command; "" holds those before a command."""
     group = typer.main.get_command(app)
     each = {"": group, **group.commands}
-    return {name: {o for p in command.params for o in p.opts} | {"--help", "-h"} for name, command in each.items()}
+    return {
+        name: {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
+        for name, command in each.items()
+    }
 
 
 def unknown_options(text: str) -> list[str]:

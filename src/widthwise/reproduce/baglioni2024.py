@@ -266,9 +266,10 @@ def _cause(rows: list[Row]) -> Iterator[str]:
     slope = bias_slope(rows)
     if slope is not None:
         loose = any(row.series.startswith("Langevin") and row.status == "not mixed" for row in rows)
+        unsure = "Not all chains have mixed. " if loose else ""
         yield (
-            f"{'Not all of its chains have mixed. ' if loose else ''}Langevin dynamics at several steps: d ε_g/dη = {slope[0]:.3g} ± {slope[1]:.2g}, which at the published "
-            f"step {STEP:g} is {per_cent(STEP * slope[0] / row.theory, STEP * slope[1], row.theory)} of ε_g."
+            f"{unsure}Langevin dynamics at several steps: d ε_g/dη = {slope[0]:.3g} ± {slope[1]:.2g}, which at the "
+            f"published step {STEP:g} is {per_cent(STEP * slope[0] / row.theory, STEP * slope[1], row.theory)} of ε_g."
         )
 
 
@@ -290,5 +291,5 @@ STUDY = Study(
     needs=f"CIFAR-10: its binary version ({BINARIES}) or {NPZ}",
     run=run,
     figure=figure,
-    minutes=("1", "~65"),
+    minutes=("1", "30"),
 )

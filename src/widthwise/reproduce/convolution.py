@@ -178,5 +178,5 @@ STUDY = Study(
     needs=FOLDER,
     run=run,
     figure=figure,
-    minutes=("2", "12"),
+    minutes=("2", "7"),
 )

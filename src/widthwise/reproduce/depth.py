@@ -178,5 +178,5 @@ STUDY = Study(
     needs=FOLDER,
     run=run,
     figure=figure,
-    minutes=("3", "12"),
+    minutes=("3", "17"),
 )

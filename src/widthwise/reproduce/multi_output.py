@@ -156,5 +156,5 @@ STUDY = Study(
     needs=FOLDER,
     run=run,
     figure=figure,
-    minutes=("2", "9"),
+    minutes=("2", "5"),
 )

@@ -124,5 +124,5 @@ STUDY = Study(
     needs=FOLDER,
     run=run,
     figure=figure,
-    minutes=("3", "13"),
+    minutes=("3", "7"),
 )

@@ -320,5 +320,5 @@ STUDY = Study(
     needs=FOLDER,
     run=run,
     figure=figure,
-    minutes=("2", "6"),
+    minutes=("2", "5"),
 )
