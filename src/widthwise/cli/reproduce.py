@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widthwise.cli.commands import app, interruptible
-from widthwise.cli.options import KeptRun
+from widthwise.cli.options import STORE, KeptRun
 from widthwise.errors import NumericalError
 
 if TYPE_CHECKING:
     from widthwise.reproduce import Reproduction
-
-STORE = "widthwise.db"
 
 
 @app.command()

@@ -11,10 +11,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from scipy.stats import hypergeom, rankdata
 
 from widthwise.errors import InputError
-from widthwise.report.figures import GREY
+from widthwise.report.figures import GREEN, GREY, INK, ORANGE, PURPLE, SAMPLED, SKY, TEST, TRAINING, plain
 
 # Okabe and Ito's colours without the yellow: one for each chain, over again beyond seven
-CHAINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+CHAINS = (TEST, TRAINING, GREEN, PURPLE, ORANGE, SKY, SAMPLED)
 _LABELS = {
     "log_likelihood": "Log likelihood",
     "training_error": "Training error",
@@ -47,9 +47,9 @@ def chains_figure(samples: Any, *, title: str = "", subtitle: str = "") -> Figur
     panels = figure.subplots(len(series), 2, squeeze=False, width_ratios=(3, 2))
     dropped = np.asarray(samples.dropped, dtype=float)
     for (left, right), (name, values) in zip(panels, series.items()):
-        _plain(left, _LABELS.get(name, name.replace("_", " ")))
+        plain(left, _LABELS.get(name, name.replace("_", " ")), size=10, pad=7)
         _draw_traces(left, values, dropped, dropped if name == "log_likelihood" else None)
-        _plain(right, _quality(samples.estimates[name]))
+        plain(right, _quality(samples.estimates[name]), size=10, pad=7)
         _draw_ranks(right, values)
     panels[-1, 0].set_xlabel("draw")
     panels[-1, 1].set_xlabel("rank among the draws of all chains")
@@ -67,13 +67,6 @@ def _checked(name: str, values: Any) -> np.ndarray:
             f"with {unfit} not finite; sample again."
         )
     return array
-
-
-def _plain(axes: Axes, title: str) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#444444")
-    axes.tick_params(colors="#444444", labelsize=9)
-    axes.set_title(title, fontsize=10, loc="left", pad=7)
 
 
 def _quality(found: Any) -> str:
@@ -96,7 +89,7 @@ def _draw_traces(axes: Axes, values: np.ndarray, dropped: np.ndarray, before: np
         axes.axvspan(0, b, color=GREY, alpha=0.15, lw=0)
         axes.annotate(
             "dropped", (b / 2, 1.0), xycoords=("data", "axes fraction"), xytext=(0, -4), textcoords="offset points",
-            ha="center", va="top", color="#444444", fontsize=8.5, rotation=90 if b < 0.12 * (b + S) else 0,
+            ha="center", va="top", color=INK, fontsize=8.5, rotation=90 if b < 0.12 * (b + S) else 0,
         )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from widthwise.errors import unknown_name
 
 # Okabe and Ito's colours: told apart by everybody, in print and on screen.
 TEST, TRAINING, SAMPLED, GREY = "#0072B2", "#D55E00", "#000000", "#7A7A7A"
+GREEN, PURPLE, ORANGE, SKY = "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+INK = "#444444"
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -116,11 +118,19 @@ def prediction_figure(
     return figure
 
 
-def _plain(axes: Axes, title: str) -> None:
+def plain(axes: Axes, title: str, *, size: float = 10.5, pad: float = 20) -> None:
+    """The look of a panel: two spines, grey ticks, the title on the left.
+
+    Args:
+        axes: of the panel.
+        title: above it.
+        size: of the title's letters, in points.
+        pad: between title and panel, in points.
+    """
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#444444")
-    axes.tick_params(colors="#444444", labelsize=9)
-    axes.set_title(title, fontsize=10.5, loc="left", pad=20)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.set_title(title, fontsize=size, loc="left", pad=pad)
 
 
 def _draw_action(axes: Axes, action: Callable[[np.ndarray], Any], minimum: float, width: int) -> None:
@@ -128,7 +138,7 @@ def _draw_action(axes: Axes, action: Callable[[np.ndarray], Any], minimum: float
     Q = np.geomspace(low / 2.5, high * 2.5, 241)
     S = np.asarray(action(Q), dtype=float)
     S_min, S_one = np.asarray(action(np.array([minimum, 1.0])), dtype=float)
-    _plain(axes, "Effective action")
+    plain(axes, "Effective action")
     axes.plot(Q, S, color=TEST, lw=2)
     axes.axvline(1.0, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
     axes.plot([1.0], [S_one], "o", ms=6, mfc="white", mec=GREY, mew=1.5)
@@ -143,7 +153,7 @@ def _draw_action(axes: Axes, action: Callable[[np.ndarray], Any], minimum: float
     )  # fmt: skip
     axes.annotate(
         "infinite width, $Q = 1$", (1.0, 1.0), xytext=(0, 3), xycoords=("data", "axes fraction"),
-        textcoords="offset points", ha="center", va="bottom", color="#444444", fontsize=9,
+        textcoords="offset points", ha="center", va="bottom", color=INK, fontsize=9,
     )  # fmt: skip
     axes.set_xscale("log")
     ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e3, 1e4) if Q[0] <= t <= Q[-1]]
@@ -154,7 +164,7 @@ def _draw_action(axes: Axes, action: Callable[[np.ndarray], Any], minimum: float
 
 
 def _draw_curve(axes: Axes, curve: Curve, width: int, sampled: Sequence[SampledPoint]) -> None:
-    _plain(axes, "Predicted errors")
+    plain(axes, "Predicted errors")
     end = curve.widths[-1]
     for values, wide, colour, name in (
         (curve.test_error, curve.infinite_test_error, TEST, "test error"),
@@ -166,7 +176,7 @@ def _draw_curve(axes: Axes, curve: Curve, width: int, sampled: Sequence[SampledP
     axes.axvline(width, color=GREY, lw=1, zorder=0)
     axes.annotate(
         f"this network, $N = {width}$", (width, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
-        textcoords="offset points", ha="center", va="bottom", color="#444444", fontsize=9,
+        textcoords="offset points", ha="center", va="bottom", color=INK, fontsize=9,
     )  # fmt: skip
     for i, point in enumerate(sampled):
         axes.errorbar(

@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from widthwise.errors import InputError
+from widthwise.report.figures import INK
 
 _COLOURS = "RdBu_r"  # blue below, red above: told apart by the colour-blind too
 _WRITTEN = 36  # as many patches as have room for their number
@@ -25,7 +26,7 @@ def _symmetric_range(values: np.ndarray, centre: float) -> Normalize:
 
 def _plain(axes: Axes, title: str) -> None:
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors="#444444", labelsize=9, length=0)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
     axes.set_title(title, fontsize=10.5, loc="left", pad=8)
 
 
@@ -107,8 +108,8 @@ def _draw_matrix(axes: Axes, moved: np.ndarray, columns: int, *, deep: bool) -> 
     axes.set_yticks(*_numbers(moved, "", 0))
     if columns < len(moved):
         for edge in np.arange(columns, len(moved), columns) - 0.5:  # where a row of patches ends
-            axes.axhline(edge, color="#444444", lw=0.4, alpha=0.5)
-            axes.axvline(edge, color="#444444", lw=0.4, alpha=0.5)
+            axes.axhline(edge, color=INK, lw=0.4, alpha=0.5)
+            axes.axvline(edge, color=INK, lw=0.4, alpha=0.5)
     axes.set_xlabel("patch $j$, row by row")
     axes.set_ylabel("patch $i$")
     _colour_bar(axes, image, "infinite width: 0")
@@ -117,5 +118,5 @@ def _draw_matrix(axes: Axes, moved: np.ndarray, columns: int, *, deep: bool) -> 
 def _colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85, pad=0.03)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors="#444444", labelsize=9)
-    bar.set_label(label, fontsize=9, color="#444444")
+    bar.ax.tick_params(colors=INK, labelsize=9)
+    bar.set_label(label, fontsize=9, color=INK)

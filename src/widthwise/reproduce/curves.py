@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from widthwise.errors import InputError
+from widthwise.report import figures
 from widthwise.reproduce.rows import Row, measured
 from widthwise.reproduce.study import Setup
 
 TEST, TRAINING = "test error", "training error"
-# Okabe and Ito's, as in report.figures: from the narrowest network to the widest
-COLOURS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#E69F00")
-GREY, INK = "#7A7A7A", "#444444"
+# from the narrowest network to the widest
+COLOURS = (figures.TRAINING, figures.GREEN, figures.TEST, figures.PURPLE, figures.ORANGE)
+GREY, INK = figures.GREY, figures.INK
 FOLDER = "--data FOLDER with mnist_01.npz, mnist.npz and cifar10_airplane_automobile.npz, or without it OpenML"
 
 
@@ -139,10 +140,7 @@ def canvas(columns: int, lines: int, title: str, subtitle: str = "", *, height: 
 
 def plain(axes: Any, title: str, x: str, y: str) -> None:
     """The look of a panel."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.set_title(title, fontsize=10.5, loc="left", pad=8)
+    figures.plain(axes, title, pad=8)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
 

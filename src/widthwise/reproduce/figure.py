@@ -11,10 +11,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from widthwise.report.figures import GREY, SAMPLED, TEST, TRAINING
+from widthwise.report.figures import GREEN, GREY, ORANGE, PURPLE, SAMPLED, SKY, TEST, TRAINING, plain
 from widthwise.reproduce.rows import Reproduction, Row
 
-GREEN, PURPLE, ORANGE, SKY = "#009E73", "#CC79A7", "#E69F00", "#56B4E9"  # Okabe and Ito's, as report.figures
 COLOURS = (TEST, TRAINING, GREEN, PURPLE, ORANGE, SKY)
 DASHED = (0, (4, 3))
 ASIDE, SHORT = 1.03, 1.12  # factors of x: a sampled mark from its point, the ends of a line of one point
@@ -51,12 +50,12 @@ def error_figure(
         draw_errors(axes[0], rows, colour)
         if sampled:
             _draw_excess(axes[1], rows, colour)
-    plain(axes[0], "Theory, published and sampled" if sampled else "Theory")
+    plain(axes[0], "Theory, published and sampled" if sampled else "Theory", pad=12)
     axes[0].set_ylabel(ylabel)
     handles = [Line2D([], [], color=colour, lw=2, label=name) for name, colour in zip(series, COLOURS)]
     axes[0].legend(handles=[*handles, *_legend(chosen)], frameon=False, fontsize=8.5, loc="best")
     if sampled:
-        plain(axes[1], "Sampled network, relative to theory (± 2 s.e.)")
+        plain(axes[1], "Sampled network, relative to theory (± 2 s.e.)", pad=12)
         axes[1].axhline(0.0, color=GREY, lw=1, zorder=0)
         axes[1].set_ylabel("sampled / theory − 1, per cent")
     shown = (chosen, sampled) if sampled else (chosen,)
@@ -132,14 +131,6 @@ def _legend(rows: Sequence[Row]) -> list[Line2D]:
         mark = {"marker": "o", "ms": 6.5, "mfc": GREY, "mec": SAMPLED}
         entries.append(Line2D([], [], ls="", label="sampled, ours", **mark))
     return entries
-
-
-def plain(axes: Axes, title: str) -> None:
-    """The house's axes: two spines, grey ticks, the title on the left."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#444444")
-    axes.tick_params(colors="#444444", labelsize=9)
-    axes.set_title(title, fontsize=10.5, loc="left", pad=12)
 
 
 def log_axis(axes: Axes, x: Sequence[float]) -> None:
