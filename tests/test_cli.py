@@ -315,7 +315,7 @@ def test_numerical_failure_is_status_one(call, monkeypatch, here):
 
 
 def test_a_fault_of_ours_is_one_line_too(call, monkeypatch):
-    monkeypatch.setattr(cli.commands, "_network", lambda request: [][1])
+    monkeypatch.setattr(cli.commands, "network_of", lambda request: [][1])
     status, _, err = call("predict")
     assert (status, len(err.splitlines())) == (1, 1)
     assert "IndexError" in err
