@@ -5,10 +5,10 @@ Run as a script, this file is the process whose memory is measured: see `measure
 
 import dataclasses
 import os
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,7 +118,12 @@ def test_a_prediction_too_large_is_refused():
 
 def measured(name):
     """In a process of its own, what a large run, and then a prediction, take more than a small one: in GiB."""
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # noqa: E731
+
+    def peak():
+        # getrusage would begin at the peak of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+
     network, arrays, sampler = LARGE[name]
     tiny = ww.sample(*SMALL[:3], temperature=0.5, sampler=LANGEVIN, throw=False)  # what is imported and compiled
     tiny.diagnostics
@@ -129,7 +134,7 @@ def measured(name):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("name", LARGE)
 def test_memory_is_a_bound_and_not_an_idle_one(name):
     pinned = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -142,13 +147,13 @@ def test_memory_is_a_bound_and_not_an_idle_one(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_time_is_about_right(name, monkeypatch):
-    """In seconds of this process, whatever else the machine is doing."""
+    """In seconds of this process, whatever else the machine is doing; some may go into compiling."""
     monkeypatch.setattr(time, "perf_counter", time.process_time)
     given = (ww.FullyConnected([40, 30]), *data(50, 30, (20,)))
     begun = time.process_time()
     expected = cost(*given, temperature=0.1, sampler=KINDS[name]).seconds
     ww.sample(*given, temperature=0.1, sampler=KINDS[name], throw=False)
-    assert expected / 4 < time.process_time() - begun < 4 * expected
+    assert expected / 4 < time.process_time() - begun < 4 * expected + 10
 
 
 if __name__ == "__main__":

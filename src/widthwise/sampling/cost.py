@@ -163,7 +163,8 @@ def of(problems: Sequence[Problem], sampler: AbstractSampler) -> Cost:
         # networks in one compiled loop wait for the slowest
         steps = float(np.sum(np.max(np.asarray(trace.steps), axis=(0, 2))))
         seconds = {"step": (moved - compiled) / steps, "draw": (time.perf_counter() - moved) / chunk}
-    compiling = compiled - begun
+    # NUTS compiles a move of its own after the first, about as long
+    compiling = (compiled - begun) * len({stage.move for stage in stages})
     if stages[0].adapts:
         size = min(float(np.exp(np.asarray(adapting.log_step_size_avg)).min()), sampler.length)
     steps = sum(stage.count * min(sampler.steps(size), stage.limit) for stage in stages)
