@@ -150,7 +150,9 @@ def test_what_comes_back(name, case):
     assert samples.step_size > 0
     assert samples.seconds > 0
     if sampler.collapsed:
-        assert samples.test_variance.min() > 0
+        # of four relu units all may be off at a point: then f is 0, and sure of it
+        assert samples.test_variance.min() >= 0
+        assert (samples.test_variance > 0).mean() > 0.9
         return
     # the draws, their weights and their likelihoods belong together
     assert not samples.test_variance.any()
