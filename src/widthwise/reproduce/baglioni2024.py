@@ -220,18 +220,19 @@ def bias_slope(rows: list[Row]) -> tuple[float, float] | None:
         rows: those of "Langevin, eta = …" and the sampled one of "T = 0.01", P = 50; None where some are missing, or
             ran away.
     """
+    from widthwise.sampling.step_bias import fit
+
     exact = _coldest(rows)
     moved = [(float(r.series.rpartition("=")[2]), r) for r in rows if r.series.startswith("Langevin")]
     if exact is None or exact.sampled is None or not moved:
         return None
-    eta = np.array([0.0, *(step for step, _ in moved)])
-    value = np.array([exact.sampled, *(row.sampled for _, row in moved)], float)
-    weight = 1.0 / np.array([exact.standard_error, *(row.standard_error for _, row in moved)], float)
-    design = np.stack([np.ones_like(eta), eta], axis=1) * weight[:, None]
+    points = [(0.0, exact), *moved]
+    value = np.array([row.sampled for _, row in points], float)
     if not np.isfinite(value).all():
         return None
-    inverse = np.linalg.inv(design.T @ design)
-    return float((inverse @ design.T @ (weight * value))[1]), math.sqrt(inverse[1, 1])
+    eta, error = np.array([step for step, _ in points]), np.array([row.standard_error for _, row in points], float)
+    line = fit("test error", eta, value, error)
+    return line.slope, line.slope_error
 
 
 def _notes(rows: list[Row]) -> Iterator[str]:

@@ -16,20 +16,11 @@ from widthwise.sampling.precision import float64, random_key
 from widthwise.sampling.problem import Problem, model
 from widthwise.sampling.progress import Progress
 from widthwise.sampling.samplers import AbstractSampler
+from widthwise.sampling.samples import OF_EVERY_DRAW
 
 CHUNK = 25
 CHUNK_BYTES = 2**28
-NAMES = (
-    "log_likelihood",
-    "acceptance",
-    "divergent",
-    "leapfrog_steps",
-    "train_mean",
-    "train_spread",
-    "test_mean",
-    "test_variance",
-    "weights",
-)
+NAMES = (*OF_EVERY_DRAW, "weights")  # what a chunk of draws leaves
 
 
 def thinning_of(sampler: AbstractSampler, dimension: int) -> int:

@@ -149,10 +149,9 @@ def of(problems: Sequence[Problem], sampler: AbstractSampler) -> Cost:
     positions = jax.vmap(lambda key: jax.random.normal(key, (sampler.chains, static.dimension)))(keys)
     states = moves.start(static, data, positions)
     adapting, size = moves.adaptation(sampler.target, whole * sampler.first_step), sampler.first_step
-    seconds = {"step": np.inf, "draw": np.inf}
+    first = stages[0]
+    still = whole * (0.0 if first.adapts else size)
     for limit in (1, SHORT):  # the first compiles, the second is timed
-        first = stages[0]
-        still = whole * (0.0 if first.adapts else size)
         plan = moves.Plan(still, whole * sampler.length, np.full(G, limit), whole * sampler.target)
         compiled = time.perf_counter()
         states, adapting, trace, positions = jax.block_until_ready(
@@ -162,12 +161,12 @@ def of(problems: Sequence[Problem], sampler: AbstractSampler) -> Cost:
         predicted(static, data, points, positions, keys, trace, 0, 1)
         # networks in one compiled loop wait for the slowest
         steps = float(np.sum(np.max(np.asarray(trace.steps), axis=(0, 2))))
-        seconds = {"step": (moved - compiled) / steps, "draw": (time.perf_counter() - moved) / chunk}
+        step, draw = (moved - compiled) / steps, (time.perf_counter() - moved) / chunk
     # NUTS compiles a move of its own after the first, about as long
     compiling = (compiled - begun) * len({stage.move for stage in stages})
-    if stages[0].adapts:
+    if first.adapts:
         size = min(float(np.exp(np.asarray(adapting.log_step_size_avg)).min()), sampler.length)
     steps = sum(stage.count * min(sampler.steps(size), stage.limit) for stage in stages)
-    total = compiling + steps * seconds["step"] + stages[-1].count * seconds["draw"]
+    total = compiling + steps * step + stages[-1].count * draw
     need = sum(memory(problem, sampler) for problem in problems)
     return Cost(need, total, int(steps * sampler.chains * G), static.dimension)

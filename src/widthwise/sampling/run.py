@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -155,10 +154,8 @@ def _sample(
     words = [[int(word) for word in jax.numpy.ravel(jax.random.key_data(seed))] for seed in seeds]
     thinning = thinning_of(sampler, problems[0].model(sampler.collapsed)[0].dimension)
     name = "" if store is None else name_of(problems, sampler, words, thinning)
-    with ExitStack() as stack:
-        own = None if store is None or isinstance(store, Store) else stack.enter_context(Store(store))
-        report = stack.enter_context(reporter(progress))
-        checkpoint = Checkpoint(store if own is None else own, name)
+    checkpoint = Checkpoint(None if store is None else Store.of(store), name)
+    with reporter(progress) as report:
         if not resume:
             checkpoint.forget()
         if report is not None and not checkpoint.exists():

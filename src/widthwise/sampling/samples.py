@@ -27,14 +27,14 @@ ESS = 100
 DIVERGENT = 0.01
 WATCHED_POINTS = 16
 OF_EVERY_DRAW = (
-    "train_mean",
-    "train_spread",
-    "test_mean",
-    "test_variance",
     "log_likelihood",
     "acceptance",
     "divergent",
     "leapfrog_steps",
+    "train_mean",
+    "train_spread",
+    "test_mean",
+    "test_variance",
 )
 SHORTEST = 20  # draws of a chain that a burn-in can be told from
 

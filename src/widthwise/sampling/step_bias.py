@@ -68,13 +68,12 @@ def fit(
         values, errors: of the averages.
         samples: kept with it.
     """
-    A = np.stack([np.ones_like(step_sizes), step_sizes], axis=1) / errors[:, None]
-    covariance = np.linalg.inv(A.T @ A)
-    best = covariance @ (A.T @ (values / errors))
-    rest = float(np.sum((values / errors - A @ best) ** 2))
+    (slope, limit), covariance = np.polyfit(step_sizes, values, 1, w=1.0 / errors, cov="unscaled")
+    slope_error, limit_error = map(float, np.sqrt(np.diag(covariance)))
+    rest = float(np.sum(((values - limit - slope * step_sizes) / errors) ** 2))
     freedom = len(values) - 2
     probability = float(chi2.sf(rest, freedom)) if freedom else 1.0
-    (limit, slope), (limit_error, slope_error) = best, np.sqrt(np.diag(covariance))
+    limit, slope = float(limit), float(slope)
     return StepBias(quantity, step_sizes, values, errors, limit, limit_error, slope, slope_error, probability, samples)
 
 

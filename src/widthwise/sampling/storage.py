@@ -16,25 +16,11 @@ from widthwise.files import whole
 from widthwise.networks import Convolutional, FullyConnected
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.samplers import SAMPLERS
-from widthwise.sampling.samples import Samples
+from widthwise.sampling.samples import OF_EVERY_DRAW, Samples
 
 FORMAT = "widthwise samples"
 VERSION = 2
-ARRAYS = (
-    "X_test",
-    "inputs",
-    "y",
-    "train_mean",
-    "train_spread",
-    "test_mean",
-    "test_variance",
-    "log_likelihood",
-    "acceptance",
-    "divergent",
-    "leapfrog_steps",
-    "weights",
-    "dropped",
-)
+ARRAYS = ("X_test", "inputs", "y", *OF_EVERY_DRAW, "weights", "dropped")
 NETWORKS: dict[str, type[FullyConnected | Convolutional]] = {n.__name__: n for n in (FullyConnected, Convolutional)}
 
 
