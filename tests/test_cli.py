@@ -23,25 +23,6 @@ KEYS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def call(here, capsys):
-    """Run the command line in this process: (status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
-
-
 def strict(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
 

@@ -11,7 +11,6 @@ import pytest
 from matplotlib.figure import Figure
 
 import widthwise as ww
-from widthwise import cli
 from widthwise.errors import InputError
 from widthwise.reproduce import Reproduction, Row, Study, registry
 from widthwise.reproduce.rows import measured
@@ -21,22 +20,9 @@ FILES = ["toy.csv", "toy.md", "toy.png"]
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def call(here, capsys):
-    """Run the command line in this process: (status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run(["reproduce", *map(str, arguments)])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
+def call(call):
+    """`widthwise reproduce …`."""
+    return lambda *arguments: call("reproduce", *arguments)
 
 
 @pytest.fixture

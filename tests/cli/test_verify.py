@@ -12,32 +12,12 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise import cli
 from widthwise.errors import NumericalError
 from widthwise.sampling.progress import Progress
 from widthwise.store import Store
 
 SMALL = ["verify", "digits", "--train-size", "12", "--test-size", "8", "--width", "5", "--temperature", "0.5"]
 SHORT = ["--sampler", "langevin", "--step-size", "0.01", "--thinning", "3", "--chains", "2", "--warmup", "20"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def call(here, capsys):
-    """Run the command line in this process: (status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
