@@ -384,7 +384,7 @@ def test_a_deep_network_has_a_figure(call, here):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("delay", [0.3, 4.0])
 def test_an_interrupt_ends_it_at_once(here, delay):
-    code = [sys.executable, "-m", "widthwise.cli", "verify", "--quiet", "--draws", "100000", "--json", "v.json"]
+    code = [sys.executable, "-m", "widthwise.cli", "verify", "--quiet", "--draws", "20000", "--json", "v.json"]
     with subprocess.Popen(code, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=here, text=True) as process:
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
