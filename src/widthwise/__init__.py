@@ -27,9 +27,12 @@ _PUBLIC = {
     "NUTS": "widthwise.sampling",
     "Langevin": "widthwise.sampling",
     "compare": "widthwise.comparison",
+    "calibration": "widthwise.comparison",
+    "StudentTProcess": "widthwise.prior",
 }
+_ROOMS = ("prior",)  # public as they are: ww.prior.draw
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted((*_PUBLIC, *_ROOMS))]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,8 +40,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
+    if name in _ROOMS:
+        return importlib.import_module(f"widthwise.{name}")
     raise AttributeError(f"module 'widthwise' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_PUBLIC, *_ROOMS])

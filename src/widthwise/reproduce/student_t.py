@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
+from widthwise.prior.scale import integrated_factor, saddle_factor, t_factor
+from widthwise.prior.tails import conditional_variances, tail
 from widthwise.reproduce import curves
 from widthwise.reproduce.curves import DIGITS_PARITY, FOLDER, MNIST_PARITY, Examples
 from widthwise.reproduce.rows import Reproduction, Row, of_chains
@@ -107,45 +109,6 @@ def _notes(rows: list[Row]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def saddle_factor(alpha: Any, s: float) -> Any:
-    """Q* of the network at T → 0, the positive root of Q² − (1 − α)Q = αs.  [theory: arXiv 2209.04882]"""
-    a = np.asarray(alpha, dtype=float)
-    return 0.5 * (1.0 - a + np.sqrt((1.0 - a) ** 2 + 4.0 * a * s))
-
-
-def integrated_factor(N: float, P: int, s: float) -> float:
-    """⟨Q⟩ at T → 0: Q|D is generalised inverse Gaussian with p = (N_1 − P)/2, ψ = N_1, χ = Ps."""
-    p, psi, chi = 0.5 * (N - P), float(N), P * s
-    # in u = log Q the density is log-concave, and the trapezoidal rule exact to rounding; Bessel functions overflow
-    peak = np.log((p + np.sqrt(p**2 + psi * chi)) / psi)
-    width = (0.5 * (psi * np.exp(peak) + chi * np.exp(-peak))) ** -0.5
-    u = np.linspace(-14.0, 14.0, 801) * max(width, 1e-9)
-    logs = p * u - 0.5 * (psi * np.exp(peak) * np.expm1(u) + chi * np.exp(-peak) * np.expm1(-u))
-    weights = np.exp(logs - logs.max())
-    return float(np.exp(peak) * (weights @ np.exp(u)) / weights.sum())
-
-
-def t_factor(nu: float, P: int, s: float) -> float:
-    """(ν + Ps)/(ν + P): of a t process' shape; with ν − 2 for ν of its covariance."""
-    return (nu + P * s) / (nu + P)
-
-
-def mixture_tail(N: int, thresholds: Any) -> Float[np.ndarray, " n"]:
-    """P(|f| > tσ) of f | Q ~ N(0, Q σ²), Q ~ χ²_N/N."""
-    from scipy.integrate import quad
-
-    law = stats.chi2(N)
-    low, high = law.ppf(1e-14), law.isf(1e-14)
-    middle = [law.ppf(0.5), law.isf(1e-4)]
-
-    def tail(t: float) -> float:
-        return quad(lambda v: law.pdf(v) * special.erfc(t / np.sqrt(2.0 * v / N)), low, high, points=middle, limit=200)[
-            0
-        ]
-
-    return np.array([tail(float(t)) for t in np.atleast_1d(thresholds)])
-
-
 def _factors(setup: Setup, sizes: Sizes, activation: str, s: float, data: Any) -> list[Row]:
     """The posterior's variance over infinite width's: theory and sampled."""
     from widthwise.networks import FullyConnected
@@ -190,7 +153,7 @@ def _t_process(sizes: Sizes, s: float) -> list[Row]:
 
 def _prior(setup: Setup, sizes: Sizes, activation: str, N: int) -> list[Row]:
     """Kurtosis and tails of f at one point: the scale mixture's beside the network's, drawn."""
-    q = prior_variances(activation, N, sizes.prior_draws, np.random.default_rng([setup.seed, N]))
+    q = conditional_variances(activation, N, sizes.prior_draws, np.random.default_rng([setup.seed, N]))
     batches = np.array_split(q / q.mean(), 50)
     series = f"{activation}, N = {N}"
     how = f"{sizes.prior_draws} draws of the prior's hidden weights, seed {setup.seed}"
@@ -204,33 +167,10 @@ def _prior(setup: Setup, sizes: Sizes, activation: str, N: int) -> list[Row]:
     # the readout is Gaussian given the hidden weights: its average is taken in closed form
     kurtosis = np.array([3.0 * (np.mean(b**2) / np.mean(b) ** 2 - 1.0) for b in batches])
     rows = [row(N, KURTOSIS, 6.0 / N, 0.0, kurtosis)]
-    for t, theory in zip(sizes.thresholds, mixture_tail(N, sizes.thresholds)):
+    for t, theory in zip(sizes.thresholds, tail(N, sizes.thresholds)):
         tails = np.array([special.erfc(t / np.sqrt(2.0 * np.maximum(b, 1e-300))).mean() for b in batches])
         rows.append(row(t, TAIL, float(theory), 2.0 * float(stats.norm.sf(t)), tails))
     return rows
-
-
-def prior_variances(
-    activation: str, N: int, draws: int, rng: np.random.Generator, scale: float = 1.0
-) -> Float[np.ndarray, " draws"]:
-    """Var(f | W)·λ_1 = Σ_i φ(h_i)²/N_1 at one input, for draws of the hidden weights.
-
-    Args:
-        activation: its name.
-        N: width.
-        draws: how many.
-        rng: of the draws.
-        scale: variance of a pre-activation.
-    """
-    from widthwise.activations.phi import resolve
-
-    phi, q = resolve(activation), np.empty(draws)
-    rows = max(1, 2_000_000 // N)
-    for start in range(0, draws, rows):
-        block = q[start : start + rows]
-        h = rng.standard_normal((len(block), N)) * np.sqrt(scale)
-        block[:] = np.mean(np.asarray(phi(h)) ** 2, axis=1)
-    return q
 
 
 def figure(found: Reproduction) -> Any:
@@ -282,9 +222,9 @@ def _draw_tails(axes: Any, found: Reproduction) -> None:
     activations = list(dict.fromkeys(row.series.split(", ")[0] for row in rows))
     t = np.linspace(0.5, max(row.x for row in rows) + 0.3, 40)
     for N, colour in zip(dict.fromkeys(int(row.series.split("= ")[1]) for row in rows), curves.COLOURS):
-        axes.plot(t, mixture_tail(N, t), color=colour, lw=2, label=f"scale mixture, $N_1 = {N}$")
+        axes.plot(t, tail(N, t), color=colour, lw=2, label=f"scale mixture, $N_1 = {N}$")
         if N > 2:  # of the same variance
-            axes.plot(t, 2 * stats.t.sf(t * np.sqrt(N / (N - 2)), N), color=colour, lw=1.2, ls=(0, (4, 3)))
+            axes.plot(t, tail(N, t, "student-t"), color=colour, lw=1.2, ls=(0, (4, 3)))
         for activation, marker in zip(activations, "os^"):
             points = curves.chosen(rows, series=f"{activation}, N = {N}", quantity=TAIL)
             curves.dots(axes, points, colour, marker, filled=activation == "identity")
