@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from deep_kernels import LAM, biased, linearised, nested
 from scipy.optimize import minimize
 
 import widthwise as ww
 
-LAM = (1.4, 0.7, 1.3, 0.9)
 T = 0.1
 CLOSURES = ("nested", "linearised")
 FIELDS = ("total", "bias", "variance")
@@ -25,34 +25,6 @@ def data(rng):
     X = rng.normal(size=(26, 4))
     y = np.tanh(X[:, 0]) + 0.5 * X[:, 1] ** 2
     return X[:20], y[:20], X[20:], y[20:]
-
-
-def arcsine(C):
-    """κ of erf from a covariance matrix [Williams 1997]."""
-    own = 1 + 2 * np.diag(C)
-    return 2 / np.pi * np.arcsin(2 * C / np.sqrt(np.outer(own, own)))
-
-
-def nested(Q, Z, biases=(0.0, 0.0, 0.0)):
-    """K_ℓ = (Q_ℓ/λ_ℓ) κ[K_{ℓ-1} + σ_b²], erf, written out."""
-    K = Z @ Z.T / (LAM[0] * Z.shape[1])
-    for q, lam, b in zip(Q, LAM[1:], biases):
-        K = q / lam * arcsine(K + b)
-    return K
-
-
-def linearised(Q, Z):
-    """Two layers: the first-order expansion of `nested` about Q_1 = 1, by finite differences."""
-    h = 1e-5
-    K, up, down = (nested((q, 1.0), Z) for q in (1.0, 1 + h, 1 - h))
-    return Q[1] * (K + (Q[0] - 1) * (up - down) / (2 * h))
-
-
-KERNELS = {"nested": nested, "linearised": linearised}
-
-
-def biased(Q, Z):
-    return nested(Q, Z, (0.3, 0.2))
 
 
 @pytest.mark.parametrize(
@@ -95,11 +67,18 @@ def test_the_saddle_minimises_the_printed_action_and_predicts_with_its_kernel(da
     assert posterior.certificate.kind == "minimum"
 
 
-@pytest.fixture(params=["nested", "linearised", "biases"])
+ARCHITECTURES = {
+    "nested": {"closure": "nested"},
+    "linearised": {"closure": "linearised"},
+    "biases": {"bias_variance": 0.3},
+}
+
+
+@pytest.fixture(params=[(name, how) for name in ARCHITECTURES for how in ("saddle", "integrated")])
 def posterior(request, data):
-    if request.param == "biases":
-        return infer(network(bias_variance=0.3), *data[:2])
-    return infer(network(closure=request.param), *data[:2])
+    name, how = request.param
+    few = ww.MonteCarlo(nodes=25)
+    return infer(network(**ARCHITECTURES[name]), *data[:2], approximation=how, monte_carlo=few)
 
 
 def test_every_answer_is_consistent_with_the_others(posterior, data):
@@ -112,12 +91,14 @@ def test_every_answer_is_consistent_with_the_others(posterior, data):
     for name in FIELDS:
         assert getattr(again, name) == pytest.approx(getattr(train, name), rel=1e-8)
     np.testing.assert_allclose(T * posterior.dual_vector, y - posterior.predict(X).mean, atol=1e-9)
-    kernel = posterior.renormalised_kernel(X_test, X)
-    np.testing.assert_allclose(kernel @ posterior.dual_vector, prediction.mean, atol=1e-9)
     own = posterior.renormalised_kernel(X)
     np.testing.assert_allclose(own, own.T, atol=1e-12)
     low, high = prediction.interval(0.9)
-    np.testing.assert_allclose(high - low, 2 * 1.6448536269514722 * prediction.standard_deviation)
+    if posterior.approximation == "saddle":
+        kernel = posterior.renormalised_kernel(X_test, X)
+        np.testing.assert_allclose(kernel @ posterior.dual_vector, prediction.mean, atol=1e-9)
+        np.testing.assert_allclose(high - low, 2 * 1.6448536269514722 * prediction.standard_deviation)
+    assert ((low < prediction.mean) & (prediction.mean < high)).all()
     assert posterior.load == (20 / 12, 20 / 9)
     assert np.isfinite([posterior.log_evidence, posterior.validity.tau, posterior.validity.rho]).all()
     assert posterior.order_parameters["Q"].shape == (2,)
@@ -238,17 +219,63 @@ def test_outside_its_domain_the_linearised_closure_is_an_error_or_a_status():
     assert infer(ww.FullyConnected((1, 100), "erf", (0.3, 1.0, 1.0), closure="nested"), X, y).certificate.converged
 
 
+@pytest.mark.parametrize("closure", CLOSURES)
+def test_wide_layers_need_no_integral(data, closure):
+    """Integrated and saddle are the same process, and the same evidence, at large width."""
+    X, y, X_test, y_test = data
+    wide = network((10**6, 10**6), closure=closure)
+    few = ww.MonteCarlo(nodes=25)
+    saddle, integrated = (infer(wide, X, y, approximation=how, monte_carlo=few) for how in ("saddle", "integrated"))
+    assert integrated.score(X_test, y_test).total == pytest.approx(saddle.score(X_test, y_test).total, rel=1e-4)
+    assert integrated.log_evidence == pytest.approx(saddle.log_evidence, abs=1e-4)
+    assert integrated.certificate.quadrature_error < 1e-8
+
+
+def test_more_kernels_than_are_held_are_made_again(data, monkeypatch):
+    X, y, X_test, y_test = data
+    posterior = infer(network(closure="nested"), X, y, approximation="integrated", monte_carlo=ww.MonteCarlo(nodes=25))
+    held = [posterior.score(X_test, y_test).total, posterior.training_error.total, *posterior.dual_vector]
+    monkeypatch.setattr("widthwise.posterior.layers._HELD", 0)
+    again = infer(network(closure="nested"), X, y, approximation="integrated", monte_carlo=ww.MonteCarlo(nodes=25))
+    assert held == [again.score(X_test, y_test).total, again.training_error.total, *again.dual_vector]
+    assert "_kept" in vars(posterior.law)
+    assert "_kept" not in vars(again.law)
+
+
+def test_two_rules_that_disagree_are_refused_or_a_status(data):
+    X, y, *_ = data
+    options = {"approximation": "integrated", "monte_carlo": ww.MonteCarlo(nodes=4)}
+    with pytest.raises(ww.NumericalError, match=r"between two rules .*MonteCarlo\(nodes=32\)"):
+        infer(network((2, 2, 2), closure="nested"), X, y, **options)
+    posterior = infer(network((2, 2, 2), closure="nested"), X, y, throw=False, **options)
+    assert posterior.certificate.status == "not settled"
+    assert not posterior.certificate.converged
+
+
+def test_a_file_of_the_saddle_s_own_format_is_read(data, tmp_path):
+    """Format 2 held one node, and neither weights nor a seed."""
+    X, y, X_test, _ = data
+    posterior = infer(network(closure="nested"), X, y)
+    posterior.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as stored:
+        arrays = dict(stored)
+    del arrays["weights"], arrays["monte_carlo"]
+    arrays |= {"Q": arrays["Q"][0], "header": np.array(str(arrays["header"]).replace("posterior 3", "posterior 2"))}
+    np.savez(tmp_path / "old.npz", **arrays)
+    old = ww.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(old.predict(X_test).mean, posterior.predict(X_test).mean)
+
+
 REFUSALS = {
-    "integrated": (lambda X, y: infer(network(closure="nested"), X, y, approximation="integrated"), 'got "integrated"'),
-    "integrated, biases": (
-        lambda X, y: infer(network(bias_variance=0.1), X, y, approximation="integrated"),
-        "biases at depth",
-    ),
     "two parameters": (
         lambda X, y: infer(network(activation="relu", bias_variance=0.1), X, y, approximation="two-parameter"),
         "got 2 hidden layers",
     ),
     "outputs": (lambda X, y: infer(network(closure="nested"), X, np.stack([y, y], 1)), "expected one output"),
+    "outputs, integrated": (
+        lambda X, y: infer(network(bias_variance=0.1), X, np.stack([y, y], 1), approximation="integrated"),
+        "expected one output",
+    ),
     "precision": (
         lambda X, y: ww.infer(ww.prepare(network(closure="nested"), X), y, temperature=T, readout_precision=2.0),
         "set it in the network",

@@ -53,7 +53,7 @@ def weight_space(X, y, X_test, y_test, N, bias_variance, rng):
     return weigh(X, y, X_test, y_test, draw, rng)
 
 
-@pytest.mark.parametrize("N", [1, 2, 5, 50])
+@pytest.mark.parametrize("N", [1, 2, 5, 10, 50])
 @pytest.mark.parametrize("bias_variance", [0.0, 0.8])
 def test_integrated_is_weight_space_monte_carlo(N, bias_variance):
     rng = np.random.default_rng(7 * N)

@@ -90,6 +90,8 @@ CASES = {
         (3, 3),
         {"channels": 2, "stride": 1, "readout": "average", "bias_variance": 0.4},
     ),
+    "four overlapping, ten channels": (1, (3, 3), {"channels": 10, "stride": 1}),
+    "four overlapping, fifty channels": (1, (3, 3), {"channels": 50, "stride": 1}),
     "nine overlapping": (1, (4, 4), {"channels": 5, "stride": 1, "weight_precisions": (0.7, 3.0)}),
     "two outputs, one channel": (2, (2, 4), {"channels": 1, "weight_precisions": (0.7, 2.0)}),
     "two outputs, overlapping, biases": (2, (3, 3), {"channels": 3, "stride": 1, "bias_variance": 0.3}),

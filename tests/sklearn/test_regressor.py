@@ -186,6 +186,15 @@ def test_draws_of_the_integral_are_a_scale_mixture(rng):
     assert estimator.sample_y([[0.0, 1.0]]).shape == (1, 1)
 
 
+def test_draws_of_layers_that_reshape_the_kernel_are_a_mixture_too(rng):
+    """No data to speak of, X = 0 and the second layer's bias alone: f is √Q_2 times a Gaussian, whatever Q_1."""
+    few = ww.MonteCarlo(nodes=64)
+    options = {"bias_variance": (0.0, 0.3), "temperature": 1e6, "approximation": "integrated", "monte_carlo": few}
+    estimator = FiniteWidthRegressor([5, 4], "erf", **options).fit([[1.0, 0.0]], [0.0])
+    f = estimator.sample_y([[0.0, 0.0]], 40000, random_state=1).ravel()
+    assert np.mean(f**4) / np.mean(f**2) ** 2 == pytest.approx(3.0 * (1.0 + 2.0 / 4), rel=0.06)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_fitted_estimator_pickles(problem, name):
     X, y, X_new = problem

@@ -89,10 +89,14 @@ class ChainPrior:
         """E[Q_ℓ | u], exact (L,)."""
         return np.array([math.exp(u)]) if len(self.widths) == 1 else self._inverse(u)[1]
 
-    def _inverse(self, u: float) -> tuple[float, Float[np.ndarray, " L"]]:
-        """log p(u) and E[Q_ℓ | u] by inverting M(s) = E[e^{su}] = Π (2/N_ℓ)^s Γ(N_ℓ/2 + s)/Γ(N_ℓ/2).
+    def products_below(self, u: float) -> Float[np.ndarray, " L"]:
+        """E[Q_1 ⋯ Q_{ℓ−1} | u], exact (L,): one for the first layer."""
+        return np.ones(1) if len(self.widths) == 1 else self._inverse(u)[2]
 
-            p(u) = (1/2π) ∫ M(θ + iω) e^{−(θ + iω)u} dω,   with (2/N_ℓ)(N_ℓ/2 + s) in the integrand for E[Q_ℓ; u]
+    def _inverse(self, u: float) -> tuple[float, Float[np.ndarray, " L"], Float[np.ndarray, " L"]]:
+        """log p(u), E[Q_ℓ | u] and E[Q_1 ⋯ Q_{ℓ−1} | u], from M(s) = E[e^{su}] = Π (2/N_ℓ)^s Γ(N_ℓ/2 + s)/Γ(N_ℓ/2).
+
+            p(u) = (1/2π) ∫ M(θ + iω) e^{−(θ + iω)u} dω,   with (2/N_ℓ)(N_ℓ/2 + s) in the integrand for each Q_ℓ
 
         θ is the tilt at which the tilted law sits on u, so that nothing cancels; the trapezoidal rule converges
         geometrically.
@@ -114,5 +118,7 @@ class ChainPrior:
         peak = float(exponent.real.max())
         weights = np.exp(exponent - peak)
         total = float(weights.sum().real)
-        means = ((1.0 + s / half[:, None]) * weights).sum(axis=1)
-        return peak + math.log(total * step / (2.0 * math.pi)), np.asarray(means.real / total)
+        each = 1.0 + s / half[:, None]
+        below = np.cumprod(np.vstack([np.ones_like(s), each[:-1]]), axis=0)
+        means, products = ((factor @ weights).real / total for factor in (each, below))
+        return peak + math.log(total * step / (2.0 * math.pi)), means, products

@@ -10,7 +10,7 @@ does the same on a spectrum.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from jaxtyping import Float
 from scipy.linalg import blas, lapack
 
 from widthwise.actions.chain import ChainPrior
+from widthwise.actions.layered_integral import Joint, LayersIntegral, integrate
+from widthwise.actions.matrix import MonteCarlo
 from widthwise.actions.scalar import ScalarAction
 from widthwise.errors import InputError, NumericalError
 from widthwise.kernels.closures import AbstractClosure
@@ -26,7 +28,7 @@ from widthwise.numerics.lapack import cholesky, cholesky_solve
 from widthwise.numerics.spectra import FactoredSpectrum, TridiagonalSpectrum
 from widthwise.saddle import Saddle, StationaryPoint, Status
 from widthwise.saddle.search import Search
-from widthwise.saddle.trust import minimise_few
+from widthwise.saddle.trust import hessian_of, minimise_few
 
 Layers = Float[np.ndarray, " L"]
 _WIDER = (1 / 64, 1 / 16, 1 / 4, 1.0)  # the continuation: N_ℓ is divided by these, one after the other
@@ -53,12 +55,14 @@ class LayeredAction:
         y: targets (P,).
         widths: N_1 … N_L.
         temperature: T.
+        monte_carlo: nodes and seed of the integral over Q.
     """
 
     closure: AbstractClosure
     y: Float[np.ndarray, " P"]
     widths: tuple[int, ...]
     temperature: float
+    monte_carlo: MonteCarlo = field(default_factory=MonteCarlo)
 
     def __post_init__(self) -> None:
         depth, P = self.closure.network.depth, len(self.closure.X)
@@ -235,9 +239,68 @@ class LayeredAction:
     def log_evidence_saddle(self) -> float:
         """The Laplace approximation in log Q_1 … log Q_L of log ∫ p(Q) N(y; 0, T I + K_R(Q)) dQ, at the minimum."""
         best, L, N = self.saddle.best, len(self.widths), float(self._N[-1])
-        gaussian = 0.5 * (L * math.log(4.0 * math.pi / N) - float(np.log(best.hessian).sum()))
+        H = hessian_of(self.value_and_gradient, best.x)  # the search's own is of a point nearby, good to 1e-3
+        exact = np.isfinite(H).all() and float(np.linalg.eigvalsh(H)[0]) > 0.0
+        log_det = float(np.linalg.slogdet(H)[1]) if exact else float(np.log(best.hessian).sum())
+        gaussian = 0.5 * (L * math.log(4.0 * math.pi / N) - log_det)
         constants = ChainPrior(self.widths).laplace_constant() - 0.5 * len(self.y) * math.log(2.0 * math.pi)
         return constants - 0.5 * N * best.value + gaussian
+
+    # --- the integral ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def integral(self) -> LayersIntegral:
+        """p(Q_1 … Q_L | D) as weighted nodes, from the Laplace approximations of every minimum inside the domain.
+
+        Raises:
+            NumericalError: the density vanishes at every node.
+        """
+        points = [p for p in self.saddle.points if p.kind == "minimum" and self._inside(np.exp(p.x))]
+        points = points or [self.saddle.best]
+        half, shapes, logs = 0.5 * float(self._N[-1]), [], []
+        for point in points:
+            shape = self._covariance(point)
+            shapes.append(shape)
+            logs.append(0.5 * float(np.linalg.slogdet(shape)[1]) - half * point.value)
+        weights = np.exp(np.array(logs) - max(logs))
+        weights /= weights.sum()
+        x = np.array([point.x for point in points])
+        centre = weights @ x
+        between = ((x - centre) * weights[:, None]).T @ (x - centre)
+        covariance = np.tensordot(weights, np.array(shapes), 1) + between
+        how = self.monte_carlo
+        return integrate(self._joint, centre, covariance, nodes=how.nodes, seed=how.seed)
+
+    def _covariance(self, point: StationaryPoint) -> Float[np.ndarray, "L L"]:
+        """2 (N_L ∂²S)⁻¹ in u; where that is not positive definite, of the prior alone."""
+        H = hessian_of(self.value_and_gradient, point.x)
+        if not (np.isfinite(H).all() and np.linalg.eigvalsh(H)[0] > 0.0):
+            H = np.diag(self._N / self._N[-1] * np.maximum(np.exp(point.x), 1.0))
+        return np.linalg.inv(0.5 * float(self._N[-1]) * H)
+
+    def _inside(self, Q: Layers) -> bool:
+        return self.closure.everywhere or self.semi_definite(Q)
+
+    def _joint(self, u: Layers) -> Joint:
+        """log p(u) N(y; 0, T I + K_R(e^u)), exact, with |A⁻¹y|²; −∞ where K_R is not positive semi-definite."""
+        Q = np.exp(u)
+        if not self._inside(Q):
+            return Joint(-math.inf, 0.0)
+        try:
+            R, a = self._solve(self.closure.training(Q))
+        except NumericalError:
+            return Joint(-math.inf, 0.0)
+        data = _log_det(R) + float(self.y @ a) + len(self.y) * math.log(2.0 * math.pi)
+        prior = self._constant - 0.5 * float((self._N * (Q - u)).sum())
+        return Joint(prior - 0.5 * data, float(a @ a))
+
+    @cached_property
+    def _constant(self) -> float:
+        return ChainPrior(self.widths).laplace_constant()
+
+    def log_evidence_integrated(self) -> float:
+        """log ∫ p(Q) N(y; 0, T I + K_R(Q)) dQ over the closure's domain; its standard error is in `integral`."""
+        return self.integral.log_evidence
 
     def log_evidence_infinite(self) -> float:
         """log N(y; 0, T I + K): infinite width."""

@@ -79,7 +79,8 @@ def infer(
         widths: with `prepare`d data, other widths.
         readout_precision: with `prepare`d data, another λ_L.
         solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P. One output only.
-        monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed; without effect elsewhere.
+        monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed; of layers that reshape the kernel
+            nodes and seed alone; without effect elsewhere.
         throw: whether a search that did not converge raises; otherwise see `posterior.certificate`.
 
     Raises:
@@ -121,7 +122,7 @@ def infer(
     elif _by_layers(source.network, name):
         if not isinstance(source, Inputs) or readout_precision is not None:
             raise InputError("readout_precision: expected none with this closure, got one; set it in the network.")
-        law, found = infer_layers(source, y, T, throw=throw)
+        law, found = infer_layers(source, y, T, name, monte_carlo, throw=throw)
     elif y.ndim == 2:
         engine = engine or _from_data(source, y, solver or "eigenvalues")
         law, found = infer_outputs(engine, T, name, monte_carlo, throw=throw)
@@ -149,8 +150,7 @@ def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
 def _approximation(network: Network, name: str | None) -> str:
     if name is None:
         patches = _by_patches(network, "integrated")
-        exact = _is_linear(network) and not _by_layers(network, "integrated")
-        return "integrated" if exact or patches else "saddle"
+        return "integrated" if patches or _is_linear(network) else "saddle"
     if name not in APPROXIMATIONS:
         raise unknown_name("approximation", name, APPROXIMATIONS)
     return name
@@ -190,11 +190,6 @@ def _check_covered(network: Network, approximation: str) -> None:
         raise InputError(f'approximation: "two-parameter" is for one fully connected layer, got {what}; use "saddle".')
     if isinstance(network, Convolutional) and network.depth > 1 and approximation != "infinite":
         _check_stack(network, approximation)
-    if approximation == "integrated" and _by_layers(network, approximation):
-        raise InputError(
-            f'approximation: expected "saddle" or "infinite" for {network.name} where the layers reshape the kernel '
-            '(another closure than "global", or biases at depth), got "integrated"; leave it out.'
-        )
 
 
 def _check_stack(network: Convolutional, approximation: str) -> None:

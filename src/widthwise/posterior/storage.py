@@ -29,7 +29,8 @@ from widthwise.posterior.sources import Inputs, Network, source_of
 if TYPE_CHECKING:
     from widthwise.posterior.posterior import Posterior
 
-FORMAT = "widthwise posterior 2"
+FORMAT = "widthwise posterior 3"
+_READ = (FORMAT, "widthwise posterior 2")  # which had one node of Q_1 … Q_L, (L,)
 _OWN_FIELDS: dict[type, tuple[str, ...]] = {
     FullyConnected: ("widths", "closure"),
     Convolutional: ("channels", "patch", "stride", "padding", "readout"),
@@ -43,7 +44,7 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         posterior: any.
         path: of the file; an existing one is replaced.
     """
-    law = posterior.law
+    law, found = posterior.law, dataclasses.asdict(posterior.certificate)
     header = {
         "format": FORMAT,
         "kind": law.kind,
@@ -52,7 +53,7 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         "approximation": posterior.approximation,
         "exact": posterior.exact,
         "solver": law.solver,
-        "certificate": dataclasses.asdict(posterior.certificate),
+        "certificate": {name: entry for name, entry in found.items() if not name.startswith("_")},
     }
     arrays = {"header": np.array(json.dumps(header)), "X": law.source.X, "y": law.targets, **law.arrays()}
     with whole(path) as file:
@@ -75,7 +76,7 @@ def load(path: str | os.PathLike[str], *, activation: Activation | Callable[[Any
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(str(arrays.pop("header")))
-        if header["format"] != FORMAT:
+        if header["format"] not in _READ:
             raise InputError(f"{path}: expected {FORMAT!r}, got {header['format']!r}; save it again with this version.")
         network = _network_from_json(header["network"], activation, path)
         found = header["certificate"]
@@ -104,7 +105,9 @@ def _law(network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
         above = tuple(arrays[f"Q_{k}"] for k in range(2, network.depth + 1))
         return PatchLaw.of(source, y, T, arrays["Q"], arrays["weights"], _monte_carlo(arrays), above)
     if isinstance(source, Inputs) and kind == "layers":
-        return LayersLaw(source, y, T, arrays["Q"])
+        Q, weights = np.atleast_2d(arrays["Q"]), arrays.get("weights", np.ones(1))
+        how = _monte_carlo(arrays) if "monte_carlo" in arrays else MonteCarlo()
+        return LayersLaw(source, y, T, Q, weights, how)
     mean = source.training().mean if "c" in arrays else None
     engine = Engine(source, y, lambda: make_spectrum(source.training(), y, header["solver"]), mean)
     if kind == "outputs":

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from widthwise.posterior import Prediction
 from widthwise.posterior.law import AbstractLaw
+from widthwise.posterior.layers import LayersLaw
 from widthwise.posterior.mixture import Mixture
 from widthwise.posterior.outputs import OutputsLaw
 from widthwise.posterior.patches import PatchLaw
@@ -50,7 +51,7 @@ def component(law: AbstractLaw, g: int) -> AbstractLaw:
         return replace(law, mixture=Mixture(m.Q[at], one, m.layers[:, at], None if m.c is None else m.c[at]))
     if isinstance(law, OutputsLaw):
         return replace(law, layers=law.layers[:, at], weights=one)
-    if isinstance(law, PatchLaw):
+    if isinstance(law, PatchLaw | LayersLaw):
         return replace(law, Q=law.Q[at], weights=one)
     return law
 
@@ -58,4 +59,4 @@ def component(law: AbstractLaw, g: int) -> AbstractLaw:
 def _weights(law: AbstractLaw) -> Float[np.ndarray, " G"]:
     if isinstance(law, ScalarLaw):
         return law.mixture.weights
-    return law.weights if isinstance(law, OutputsLaw | PatchLaw) else np.ones(1)
+    return law.weights if isinstance(law, OutputsLaw | PatchLaw | LayersLaw) else np.ones(1)
