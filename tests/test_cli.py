@@ -19,7 +19,8 @@ FEW = ["digits", "--train-size", "30", "--test-size", "20"]
 SMALL = [*FEW, "--width", "40"]
 KEYS = [
     "network", "data", "temperature", "approximation", "order_parameters", "certificate", "validity", "load",
-    "log_evidence", "training_error", "generalisation_error", "accuracy", "infinite_width", "seconds",
+    "log_evidence", "log_evidence_gain", "training_error", "generalisation_error", "accuracy", "calibration",
+    "infinite_width", "seconds",
 ]  # fmt: skip
 
 
@@ -41,6 +42,11 @@ def test_predict_writes_what_python_computes(call, here):
     score = posterior.score(X_test, y_test)
     assert record["order_parameters"]["Q"] == pytest.approx(posterior.order_parameters["Q"], rel=1e-9)
     assert record["log_evidence"] == pytest.approx(posterior.log_evidence, rel=1e-9)
+    assert record["log_evidence_gain"] == pytest.approx(posterior.log_evidence_gain, rel=1e-7)
+    assert f"{posterior.log_evidence_gain:+.2f} nats" in out
+    predicted = posterior.calibration(X_test, y_test)
+    assert record["calibration"]["coverage"] == list(predicted.coverage)
+    assert record["calibration"]["brier_score"] == pytest.approx(predicted.brier_score, rel=1e-7)
     for name in ("total", "bias", "variance"):
         assert record["generalisation_error"][name] == pytest.approx(getattr(score, name), rel=1e-7)
         assert record["training_error"][name] == pytest.approx(getattr(posterior.training_error, name), rel=1e-7)
@@ -214,10 +220,6 @@ BAD = {
     "worded width": (["predict", "--width", "wide"], "--width"),
     "huge width": (["predict", "--width", "9" * 400], "expected"),
     "depth zero": (["predict", "--depth", "0"], "--depth"),
-    "integrated, nested": (
-        ["predict", "--depth", "2", "--closure", "nested", "--approximation", "integrated"],
-        'expected "saddle" or "infinite"',
-    ),
     "closure": (["predict", "--closure", "nestd"], "did you mean 'nested'"),
     "conv without a patch": (["predict", "--conv", "16"], "expected CHANNELS,PATCH"),
     "conv of words": (["predict", "--conv", "many,4"], "--conv"),
@@ -343,6 +345,10 @@ def fake_samples(offset):
             y_test=y_test,
             training_error=estimate(posterior.training_error.total),
             generalisation_error=estimate(test + offset),
+            mean=np.zeros(len(y_test)),
+            coverage=lambda lower, upper: estimate(float(np.mean((lower < 0) & (upper > 0)))),
+            probability_below=lambda values, observed: np.full(len(values), 0.3),
+            negative_log_likelihood=estimate(0.54321),
         )
 
     return sample
@@ -358,6 +364,11 @@ def test_verify_compares_with_what_was_sampled(call, here, monkeypatch):
     assert training["verdict"] == "agrees"
     assert test["z"] == pytest.approx(20, abs=0.1)
     assert test["verdict"].startswith("differs by")
+    calibration = record["calibration"]
+    assert {"coverage", "brier_score", "rows", "log_evidence_gain"} <= set(calibration)
+    assert [row["targets_sampled"] for row in calibration["rows"]] == [1.0] * 4
+    assert calibration["log_evidence_gain"] == pytest.approx(record["log_evidence_gain"], abs=1e-8)
+    assert "0.54321 ± 0.00100" in out
     assert "agrees" in out
     assert "differs by" in out
     assert (here / "v.png").stat().st_size > 5000

@@ -113,8 +113,16 @@ def test_two_different_things_are_not_compared(posterior, changes):
         ww.compare(posterior, samples(**changes))
 
 
+@pytest.mark.parametrize(("bar", "words"), [(0.3, "within its bar"), (0.05, "beyond its bar"), (None, "10.0 %")])
+def test_a_difference_is_held_against_the_theorys_own_bar(bar, words):
+    row = Row("x", 1.1, bar, 1.0, 0.01)
+    assert row.z == pytest.approx(-10.0)  # the bar is not a standard error
+    assert row.verdict.startswith("differs by 10.0 %")
+    assert row.verdict.endswith(words)
+
+
 def test_the_theorys_own_draws_widen_the_comparison():
-    alone, both = Row("x", 1.0, None, 1.3, 0.1), Row("x", 1.0, 1.959964 * 0.2, 1.3, 0.1)
+    alone, both = Row("x", 1.0, None, 1.3, 0.1), Row("x", 1.0, 1.959964 * 0.2, 1.3, 0.1, draws_error=0.2)
     assert alone.z == pytest.approx(3.0)
     assert both.z == pytest.approx(0.3 / np.hypot(0.1, 0.2))
     assert "1.00000 ± 0.39199" in str(Comparison((both,)))

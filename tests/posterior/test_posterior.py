@@ -33,9 +33,12 @@ def test_every_solver_gives_the_same_posterior(problem, approximation, solver):
         other = ww.infer(ww.prepare(network(50), X), y, temperature=T, approximation=approximation, widths=[12])
     else:
         other = ww.infer(network(), X, y, temperature=T, approximation=approximation, solver=solver)
-    a, b = (vars(posterior.score(X_test, y_test)) for posterior in (reference, other))
-    assert a.pop("monte_carlo_error") is b.pop("monte_carlo_error") is None  # nothing is drawn
-    np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=1e-7)
+    a, b = (posterior.score(X_test, y_test) for posterior in (reference, other))
+    assert a.monte_carlo_error is b.monte_carlo_error is None  # nothing is drawn
+    numbers = ("total", "bias", "variance", "accuracy", "accuracy_of_draw", "negative_log_likelihood")
+    for name in numbers:
+        if getattr(a, name) is not None:
+            assert getattr(b, name) == pytest.approx(getattr(a, name), rel=1e-7), name
     assert other.training_error.total == pytest.approx(reference.training_error.total, rel=1e-7)
     assert other.log_evidence == pytest.approx(reference.log_evidence, abs=1e-4)
     assert other.validity.product == pytest.approx(reference.validity.product, rel=1e-6)

@@ -9,7 +9,7 @@ import widthwise as ww
 
 
 def errors(total, bias, **more):
-    return SimpleNamespace(total=total, bias=bias, variance=total - bias, **more)
+    return SimpleNamespace(total=total, bias=bias, variance=total - bias, theory_error=0.0123, **more)
 
 
 def posterior(total, Q, approximation):
@@ -21,6 +21,7 @@ def posterior(total, Q, approximation):
         validity=SimpleNamespace(tau=0.4, rho=0.3, product=0.12, verdict="sound"),
         load=(1.0,),
         log_evidence=-123.456,
+        log_evidence_gain=2.345,
         training_error=errors(0.01234, 0.005),
         score=score,
     )

@@ -11,24 +11,28 @@ from widthwise.report.records import plain, prediction_record, strict_json
 
 KEYS = [
     "network", "data", "temperature", "approximation", "order_parameters", "certificate", "validity", "load",
-    "log_evidence", "training_error", "generalisation_error", "accuracy", "infinite_width", "seconds",
+    "log_evidence", "log_evidence_gain", "training_error", "generalisation_error", "accuracy", "calibration",
+    "infinite_width", "seconds",
 ]  # fmt: skip
 
 
 def test_the_record_has_the_promised_keys(shown):
     record = json.loads(strict_json(prediction_record(seconds=1.5, **shown)))
     assert list(record) == KEYS
+    assert record["generalisation_error"]["theory_error"] == record["training_error"]["theory_error"] == 0.0123
     for errors in (
         record["training_error"],
         record["generalisation_error"],
         record["infinite_width"]["training_error"],
     ):
-        assert set(errors) == {"total", "bias", "variance"}
+        assert set(errors) - {"theory_error"} == {"total", "bias", "variance"}
         assert errors["total"] == pytest.approx(errors["bias"] + errors["variance"])
     assert record["network"]["activation"] == "erf"
     assert record["network"]["weight_precisions"] == [1.0, 2.5]
     assert record["order_parameters"] == {"Q": [0.75]}
     assert record["accuracy"] == 0.975
+    assert record["log_evidence_gain"] == 2.345
+    assert record["calibration"] is None
 
 
 def test_a_regression_has_no_accuracy(shown):

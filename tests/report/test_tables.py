@@ -16,7 +16,7 @@ def text(table, width=100):
 def test_the_numbers_are_in_the_table(shown):
     printed = text(prediction_table(**shown))
     for part in (
-        "0.13579", "0.15000", "0.905", "0.012340", "97.5 %", "0.32100", "-123.46", "0.75", "width 200",
+        "0.13579 ± 0.012", "0.15000", "0.905", "0.012340", "97.5 %", "0.32100", "-123.46", "0.75", "width 200",
         "infinite width", "sound", "τρ 0.12", "0 against 1", "200 training and 100 test", "temperature 0.01",
         "precisions 1, 2.5", "2e-13",
     ):  # fmt: skip

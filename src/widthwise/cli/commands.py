@@ -201,12 +201,12 @@ def verify(
         if found is None:
             raise
         raise NumericalError(sampling.unmixed(chosen, found)) from error
-    comparison = ww.compare(prediction.posterior, samples)
-    record = {
-        "sampler": {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began},
-        "comparison": comparison.records(),
+    record = {"name": sampler, "chains": chains, "draws": draws, "seconds": time.perf_counter() - began}
+    tables = {
+        "comparison": ww.compare(prediction.posterior, samples),
+        "calibration": ww.calibration(prediction.posterior, samples, infinite=prediction.infinite),
     }
-    _finish(request, files, prediction, sampling=sampling, samples=samples, comparison=comparison, extra=record)
+    _finish(request, files, prediction, sampling=sampling, samples=samples, tables=tables, extra={"sampler": record})
 
 
 @contextmanager
@@ -321,25 +321,26 @@ def _finish(
     *,
     sampling: Sampling | None = None,
     samples: Any = None,
-    comparison: Any = None,
+    tables: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
     """Make everything in memory, write the files, then print."""
     from widthwise.report.records import prediction_record, strict_json
 
     shown, T = prediction.shown(), request.temperature
-    contents = {}
+    contents, tables = {}, tables or {}
     if "json" in files:
-        record = prediction_record(temperature=T, seconds=prediction.seconds, **shown)
-        contents[files["json"]] = strict_json(record | (extra or {}))
+        shown |= {"calibration": prediction.posterior.calibration(prediction.data.X_test, prediction.data.y_test)}
+        record = prediction_record(temperature=T, seconds=prediction.seconds, **shown) | (extra or {})
+        contents[files["json"]] = strict_json(record | {name: table.records() for name, table in tables.items()})
     if "figure" in files:
         contents[files["figure"]] = _figure(request, prediction, samples)
     if "trace" in files and sampling is not None:
         contents[files["trace"]] = _trace(sampling, samples)
     _write(contents)
     console = _print(request, prediction)
-    if comparison is not None:
-        console.print(comparison)
+    for table in tables.values():
+        console.print(table)
     for option, path in files.items():
         console.print(f"{option} written to {path}", style="dim", soft_wrap=True, markup=False, highlight=False)
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Beyond these, the sampled number is not the theory's and the chains have not converged to one number.
 AGREEMENT = 3.0
-NORMAL_95 = 1.959964  # half of the central 95 % interval, in standard deviations
 CONVERGED = 1.05
 
 
@@ -28,12 +27,12 @@ class Row:
     Args:
         quantity: in words.
         theory: the prediction.
-        theory_error: half-width of the prediction's own 95 % error bar: so far what the draws of a matrix-valued order
-            parameter leave open, None where none are drawn.
+        theory_error: half-width of the prediction's own 95 % error bar; None where it has none.
         sampled: the mean over the posterior draws.
         standard_error: of `sampled`.
         ess: effective sample size, None where unknown.
         rhat: the chains' R-hat, None where unknown.
+        draws_error: standard error of `theory` from draws of a matrix-valued order parameter, 0 where none are drawn.
     """
 
     quantity: str
@@ -43,14 +42,15 @@ class Row:
     standard_error: float
     ess: float | None = None
     rhat: float | None = None
+    draws_error: float = 0.0
 
     @property
     def z(self) -> float:
-        """(sampled − theory) / standard error, the theory's own included: NaN without a standard error."""
+        """(sampled − theory) / standard error, that of the theory's draws included: NaN without a standard error."""
         difference = self.sampled - self.theory
         if difference == 0.0:
             return 0.0
-        error = math.hypot(self.standard_error, (self.theory_error or 0.0) / NORMAL_95)
+        error = math.hypot(self.standard_error, self.draws_error)
         return difference / error if self.standard_error > 0 else math.nan
 
     @property
@@ -60,12 +60,18 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ "agrees" (|z| ≤ 3), "differs by x.x %", or why neither can be said."""
+        """ "agrees" (|z| ≤ 3), "differs by x.x %, within its bar" or "…, beyond its bar", or why none can be said."""
         if self.rhat is not None and self.rhat > CONVERGED:
             return f"chains disagree (R-hat {self.rhat:.2f})"
         if not math.isfinite(self.z):
             return "no standard error"
-        return "agrees" if abs(self.z) <= AGREEMENT else f"differs by {100 * abs(self.deviation):.1f} %"
+        if abs(self.z) <= AGREEMENT:
+            return "agrees"
+        text = f"differs by {100 * abs(self.deviation):.1f} %"
+        if self.theory_error is None:
+            return text
+        room = self.theory_error + AGREEMENT * self.standard_error
+        return f"{text}, {'within' if abs(self.sampled - self.theory) <= room else 'beyond'} its bar"
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,8 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
 def compare(posterior: Any, samples: Any) -> Comparison:
     """The predicted errors of a posterior beside those of its sampled network.
 
-    z = (sampled − theory) / standard error of the sampled mean, and of the theory's own draws where it has any.
+    z = (sampled − theory) / standard error of the sampled mean, and of the theory's own draws where it has any; beside
+    the prediction stands its own 95 % error bar, which z does not count.
 
     Assumes: both belong to the same network, data and temperature; the sampled means are close to normal.
 
@@ -155,15 +162,15 @@ def compare(posterior: Any, samples: Any) -> Comparison:
 
 def _rows(quantity: str, theory: Any, estimate: Any) -> list[Row]:
     """An error's total, and its bias and variance where they were sampled too."""
-    drawn = getattr(theory, "monte_carlo_error", None)
-    rows = [_row(quantity, theory.total, estimate, None if drawn is None else NORMAL_95 * drawn)]
+    bar, drawn = getattr(theory, "theory_error", None), getattr(theory, "monte_carlo_error", None)
+    rows = [_row(quantity, theory.total, estimate, bar, drawn or 0.0)]
     for part in ("bias", "variance"):
         if getattr(estimate, part, None) is not None:
             rows.append(_row(f"{quantity}: {part}", getattr(theory, part), getattr(estimate, part)))
     return rows
 
 
-def _row(quantity: str, theory: Any, estimate: Any, theory_error: float | None = None) -> Row:
+def _row(quantity: str, theory: Any, estimate: Any, theory_error: float | None = None, draws_error: float = 0.0) -> Row:
     def number(name: str) -> float | None:
         value = getattr(estimate, name, None)
         return None if value is None else float(value)
@@ -176,6 +183,7 @@ def _row(quantity: str, theory: Any, estimate: Any, theory_error: float | None =
         float(estimate.standard_error),
         number("ess"),
         number("rhat"),
+        draws_error,
     )
 
 

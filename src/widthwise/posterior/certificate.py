@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from widthwise.actions import MatrixAction
 from widthwise.errors import NumericalError
 from widthwise.posterior.gaussianity import Gaussianity
+from widthwise.posterior.judged import Judge, Judged
 from widthwise.saddle import Saddle
 
 MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at most
@@ -23,8 +24,8 @@ PATCHY = 0.5  # patches for each channel, beyond which the integral over Q is do
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """How the order parameters were found.
+class Certificate(Judged):
+    """How the order parameters were found; `error_bar` is the theory's own on the training error.
 
     Args:
         status: "converged", or what went wrong.
@@ -58,6 +59,7 @@ class Certificate:
     monte_carlo_error: float | None = None
     ess: float | None = None
     rhat: float | None = None
+    _judge: Judge | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @property
     def converged(self) -> bool:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from widthwise.errors import InputError
 from widthwise.posterior import checks
+from widthwise.posterior.calibration import LEVELS, Calibration, calibration
 from widthwise.posterior.certificate import Certificate, Validity
+from widthwise.posterior.error_bar import Points, error_bar
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw
 from widthwise.posterior.score import Errors, Score, score, together
 from widthwise.posterior.sources import Network
+
+if TYPE_CHECKING:
+    from widthwise.posterior.features import Alignment
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Posterior:
     certificate: Certificate
     exact: bool = field(repr=False)
     law: AbstractLaw = field(repr=False)
+
+    def __post_init__(self) -> None:
+        judged = replace(self.certificate, _judge=lambda: self.training_error.error_bar)
+        object.__setattr__(self, "certificate", judged)
 
     @property
     def order_parameters(self) -> dict[str, np.ndarray]:
@@ -75,9 +85,18 @@ class Posterior:
         return self.law.log_evidence(self.approximation)
 
     @cached_property
+    def log_evidence_gain(self) -> float:
+        """log p(y | X) − log N(y; 0, T I + K), in nats: what finite width explains of the data beyond infinite width.
+
+        The logarithm of the Bayes factor between the two: positive where the data speak for finite width.
+        """
+        return self.log_evidence - self.law.log_evidence("infinite")
+
+    @cached_property
     def training_error(self) -> Errors:
         """ε_t on the training set: .total .bias .variance; of D outputs the sum over them."""
-        return self.law.training_error()
+        found = self.law.training_error()
+        return replace(found, _judge=partial(error_bar, self, found))
 
     @cached_property
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:
@@ -125,16 +144,41 @@ class Posterior:
             y_test: targets (n,), or (n, D) as in training.
             diagonal: for a precomputed kernel the test points' own variances (n,).
         """
+        parts = [(score(prediction, y), len(y)) for prediction, y in self._predicted(X_test, y_test, diagonal)]
+        whole = together([part for part, _ in parts], [size for _, size in parts])
+        return replace(whole, _judge=partial(error_bar, self, whole, Points(X_test, y_test, diagonal)))
+
+    def calibration(self, X_test: Any, y_test: Any, levels: Any = LEVELS, *, diagonal: Any = None) -> Calibration:
+        """Whether test targets fall into the predicted intervals as often as these promise, and how wide they are.
+
+        Args:
+            X_test: inputs (n, N_0) or images, or `prepared.at(...)`; for a precomputed kernel k (n, P).
+            y_test: targets (n,), or (n, D) as in training.
+            levels: of the central intervals, probabilities between 0 and 1.
+            diagonal: for a precomputed kernel the test points' own variances (n,).
+
+        Returns:
+            `Calibration`: per level coverage and width; negative log likelihood; for labels ±1 the Brier score.
+
+        Raises:
+            InputError: a level is not between 0 and 1, or the data are not as in training.
+        """
+        return calibration(self._predicted(X_test, y_test, diagonal), levels)
+
+    def _predicted(self, X_test: Any, y_test: Any, diagonal: Any) -> Iterator[tuple[Prediction, np.ndarray]]:
+        """Predictions with their targets, checked, of as many points at a time as memory allows."""
         outputs = None if self.targets.ndim == 1 else self.targets.shape[1]
         rows = self.law.points_at_a_time
         few = not hasattr(X_test, "__len__") or len(X_test) <= rows  # what is no array at all `predict` refuses
         if diagonal is not None or isinstance(X_test, PreparedInputs) or few:
             prediction = self.predict(X_test, diagonal)
-            return score(prediction, checks.targets(y_test, len(prediction.mean), "y_test", outputs))
+            yield prediction, checks.targets(y_test, len(prediction.mean), "y_test", outputs)
+            return
         X_test = self.law.source.check(X_test)
         y_test = checks.targets(y_test, len(X_test), "y_test", outputs)
-        blocks = [slice(start, start + rows) for start in range(0, len(X_test), rows)]
-        return together([score(self.predict(X_test[b]), y_test[b]) for b in blocks], [len(y_test[b]) for b in blocks])
+        for start in range(0, len(X_test), rows):
+            block = slice(start, start + rows)
+            yield self.predict(X_test[block]), y_test[block]
 
     def renormalised_kernel(self, X1: Any, X2: Any = None) -> np.ndarray:
         """K_R between two sets of inputs: the kernel that finite width predicts with, averaged over p(Q | D).
@@ -146,6 +190,52 @@ class Posterior:
             (n, m); for D outputs (n, D, m, D).
         """
         return self.law.renormalised_kernel(X1, X2)
+
+    def feature_kernel(self, X1: Any, X2: Any = None, *, layer: int | None = None) -> Float[np.ndarray, "n m"]:
+        """The posterior mean Gram matrix of a hidden layer: an observable, no kernel to predict with.
+
+            ⟨ΦΦᵀ⟩/(λ_1 N_1) = K + (1/N_1) ⟨Q K (a aᵀ − A⁻¹) K⟩,   A = T I + QK,  a = A⁻¹y,   averaged over p(Q | D)
+
+        In the units of the layer's NNGP kernel K_ℓ, which it is before the data and at infinite width: divided by
+        λ_ℓ N_ℓ, and for (linear) patches summed over them and divided by n too. What helps to predict is in Q already.
+
+        Exact, with `integrated`, for the identity: at any depth, for D outputs, for one layer of patches. Assumes
+        Gaussian features otherwise; for several non-linear layers also leading order in 1/N, each layer's response
+        carried to those above by κ.                               [posterior.features; docs/theory.md, Feature kernel]
+
+        Args:
+            X1, X2: inputs (n, N_0) and (m, N_0), or images; X2 = X1 where it is left out. For a precomputed kernel X1
+                is k (n, P), and the answer is between the new points and the training points.
+            layer: ℓ from 1 to L; the last where it is left out.
+
+        Returns:
+            (n, m).
+
+        Raises:
+            InputError: another layer; an order parameter or architecture for which no formula was verified.
+        """
+        from widthwise.posterior.features import feature_kernel
+
+        return feature_kernel(self, X1, X2, layer)
+
+    def alignment(self, layer: int | None = None, *, centred: bool = False) -> Alignment:
+        """How far a hidden layer turned towards the targets: its kernel's alignment before and after the data.
+
+            ⟨K, YYᵀ⟩_F/(‖K‖_F ‖YYᵀ‖_F) on the training points             [Cristianini et al. 2001, NeurIPS 14]
+
+        Args:
+            layer: ℓ from 1 to L; the last where it is left out.
+            centred: whether mean feature and mean target are taken off first.     [Cortes et al. 2012, arXiv 1203.0550]
+
+        Returns:
+            `Alignment` with .before (of the NNGP kernel) and .after (of `feature_kernel`).
+
+        Raises:
+            InputError: as `feature_kernel`; constant targets where they are centred.
+        """
+        from widthwise.posterior.features import alignment
+
+        return alignment(self, layer, centred=centred)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the posterior to one file, whole or not at all; `widthwise.load` reads it back."""

@@ -13,6 +13,7 @@ from scipy.special import ndtr, ndtri
 
 from widthwise.errors import InputError
 
+_CERTAIN = 1e-100  # a deviation below which f is taken to be known
 DRAWS = 4096  # of the class scores at one point, where probabilities are wanted
 
 
@@ -106,12 +107,19 @@ class Prediction:
         low, high = each.min(axis=0), each.max(axis=0)
         if len(means) == 1:
             return low
-        safe = np.maximum(deviations, np.finfo(float).tiny)
-        for _ in range(60):  # the mixture's distribution function, bisected between its components' quantiles
-            middle = 0.5 * (low + high)
-            above = np.tensordot(self.weights, ndtr((middle - means) / safe), 1) > p
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return 0.5 * (low + high)
+        at, scale = np.tensordot(self.weights, each, 1), float(np.abs(each).max())
+        safe = np.maximum(deviations, _CERTAIN)
+        for _ in range(60):  # Newton's steps on the distribution function, halving where they leave the bracket
+            z = (at - means) / safe
+            excess = np.tensordot(self.weights, ndtr(z), 1) - p
+            low, high = np.where(excess > 0.0, low, at), np.where(excess > 0.0, at, high)
+            density = np.tensordot(self.weights, np.exp(-0.5 * z * z) / safe, 1) / math.sqrt(2.0 * math.pi)
+            step = at - excess / np.maximum(density, _CERTAIN)
+            new = np.where((low <= step) & (step <= high), step, 0.5 * (low + high))
+            moved, at = float(np.abs(new - at).max()), new
+            if moved <= 1e-13 * scale:
+                break
+        return at
 
     def log_density(self, y: Float[np.ndarray, "n *D"]) -> Float[np.ndarray, " n"]:
         """log p(y) of noisy targets at each point (n,): covariance + T, the outputs together."""
@@ -129,7 +137,7 @@ class Prediction:
     def probability_positive(self) -> Float[np.ndarray, "n *D"]:
         """P(f > 0) of a posterior draw."""
         means, deviations = self._components(False)
-        return np.tensordot(self.weights, ndtr(means / np.maximum(deviations, np.finfo(float).tiny)), 1)
+        return np.tensordot(self.weights, ndtr(means / np.maximum(deviations, _CERTAIN)), 1)
 
     def class_probabilities(self, *, draws: int = DRAWS, seed: int = 0) -> Float[np.ndarray, "n D"]:
         """The probability that each output is the largest in a posterior draw (n, D); rows sum to one.

@@ -59,6 +59,7 @@ def prediction_record(
     infinite_score: Any,
     network: Any,
     seconds: float,
+    calibration: Any = None,
 ) -> dict[str, Any]:
     """What `predict --json` writes.
 
@@ -71,6 +72,7 @@ def prediction_record(
         infinite_score: its score.
         network: what was predicted.
         seconds: wall time of loading and predicting.
+        calibration: the posterior's `calibration(X_test, y_test)`.
     """
     classified = data.get("task") == "classification"
     return {
@@ -83,9 +85,11 @@ def prediction_record(
         "validity": plain(posterior.validity),
         "load": plain(posterior.load),
         "log_evidence": evidence(posterior),
-        "training_error": errors(posterior.training_error),
-        "generalisation_error": errors(score),
+        "log_evidence_gain": evidence(posterior, "log_evidence_gain"),
+        "training_error": errors(posterior.training_error, bar=True),
+        "generalisation_error": errors(score, bar=True),
         "accuracy": plain(score.accuracy) if classified else None,
+        "calibration": plain(calibration),
         "infinite_width": {
             "training_error": errors(infinite.training_error),
             "generalisation_error": errors(infinite_score),
@@ -96,17 +100,18 @@ def prediction_record(
     }
 
 
-def evidence(posterior: Any) -> float | None:
-    """The log evidence; None where it has none (the saddle of a matrix with more rows than the layer has units)."""
+def evidence(posterior: Any, name: str = "log_evidence") -> float | None:
+    """The log evidence, or its gain; None where there is none (the saddle of a matrix with more rows than units)."""
     try:
-        return float(posterior.log_evidence)
+        return float(getattr(posterior, name))
     except InputError:
         return None
 
 
-def errors(result: Any) -> dict[str, Any]:
-    """Total, bias and variance of an error."""
-    return {name: plain(getattr(result, name)) for name in ("total", "bias", "variance")}
+def errors(result: Any, *, bar: bool = False) -> dict[str, Any]:
+    """Total, bias and variance of an error, and half of the theory's own 95 % error bar where it is wanted."""
+    names = ("total", "bias", "variance", *(("theory_error",) if bar else ()))
+    return {name: plain(getattr(result, name)) for name in names}
 
 
 def network_record(network: Any) -> dict[str, Any]:

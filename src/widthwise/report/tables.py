@@ -45,14 +45,16 @@ def prediction_table(
     finite_name = f"{widths} channels" if hasattr(network, "channels") else f"width {widths}"
     table.add_column(finite_name, justify="right", no_wrap=True, style="bold")
     table.add_column("infinite width", justify="right", no_wrap=True)
-    table.add_column("finite / infinite", justify="right", no_wrap=True, style="dim")
+    table.add_column("ratio", justify="right", no_wrap=True, style="dim")
     for name, finite, wide in (
         ("test error", score, infinite_score),
         ("training error", posterior.training_error, infinite.training_error),
     ):
         for label, key in ((name, "total"), ("  bias", "bias"), ("  variance", "variance")):
             a, b = float(getattr(finite, key)), float(getattr(wide, key))
-            table.add_row(label, _number(a), _number(b), _ratio(a, b), style="" if key == "total" else "dim")
+            bar = finite.theory_error if key == "total" else None
+            shown = _number(a) if bar is None else f"{_number(a)} ± {bar:.2g}"
+            table.add_row(label, shown, _number(b), _ratio(a, b), style="" if key == "total" else "dim")
     if data.get("task") == "classification" and score.accuracy is not None:
         table.add_row("accuracy", _percent(score.accuracy), _percent(infinite_score.accuracy), "")
     table.add_row(
@@ -63,7 +65,8 @@ def prediction_table(
     )
     finite_evidence = evidence(posterior)
     shown = "–" if finite_evidence is None else f"{finite_evidence:.2f}"
-    table.add_row("log evidence", shown, f"{infinite.log_evidence:.2f}", "")
+    gain = "" if finite_evidence is None else f"{finite_evidence - infinite.log_evidence:+.2f} nats"
+    table.add_row("log evidence", shown, f"{infinite.log_evidence:.2f}", gain)
     wide_values = infinite.order_parameters
     for name, values in posterior.order_parameters.items():
         wide = _order_parameter(wide_values[name]) if name in wide_values else ""
@@ -102,7 +105,9 @@ def _footing(posterior: Any) -> RenderableType:
     else:
         line.append(f"residual {_short(getattr(certificate, 'residual', None))}")
     line.append(
-        "\nErrors are posterior averages of (y − f)²: bias + variance; the temperature adds nothing.", style="dim"
+        "\nErrors are posterior averages of (y − f)²: bias + variance; the temperature adds nothing.\n"
+        "±: the theory's own 95 % error bar, for the error of the sampled network (docs/truth.md).",
+        style="dim",
     )
     return Padding(line, (0, 0, 1, 0))
 

@@ -12,14 +12,16 @@ from jaxtyping import Float
 from scipy.special import ndtr
 
 from widthwise.errors import InputError
-from widthwise.sampling import checks
+from widthwise.sampling import checks, predictive
 from widthwise.sampling.burn_in import burn_in
 from widthwise.sampling.coordinates import Frame
-from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error, standard_error
+from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error
 from widthwise.sampling.patches import Network, above, inputs, rows
+from widthwise.sampling.predictive import Prediction, moments
 from widthwise.sampling.samplers import AbstractSampler
 
 if TYPE_CHECKING:
+    from widthwise.sampling.features import FeatureKernel
     from widthwise.sampling.weights import LayerWeights
 
 RHAT = 1.05
@@ -37,16 +39,6 @@ OF_EVERY_DRAW = (
     "test_variance",
 )
 SHORTEST = 20  # draws of a chain that a burn-in can be told from
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The posterior law of f on n points, with Monte Carlo errors: (n,) each, or (n, D) for D outputs."""
-
-    mean: np.ndarray
-    variance: np.ndarray
-    mean_standard_error: np.ndarray
-    variance_standard_error: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -166,7 +158,7 @@ class Samples:
         """The posterior law of f on the test points."""
         if self.test_mean.shape[2] == 0:
             raise InputError("no test points: expected X_test in ww.sample, got none; pass it, or use samples.predict.")
-        return _prediction(self.test_mean, self.test_variance, self.scalar)
+        return moments(self.test_mean, self.test_variance, self.scalar)
 
     @property
     def mean(self) -> np.ndarray:
@@ -187,6 +179,50 @@ class Samples:
     def variance_standard_error(self) -> np.ndarray:
         """Monte Carlo error of `variance`."""
         return self.prediction.variance_standard_error
+
+    @cached_property
+    def negative_log_likelihood(self) -> Estimate:
+        """Mean of −log p(y) of the test targets under the sampled predictive law, T added; of D outputs together."""
+        y = self._test_targets()
+        return predictive.negative_log_likelihood(self.test_mean, self.test_variance + self.temperature, y)
+
+    def coverage(self, lower: Any, upper: Any) -> Estimate:
+        """Posterior probability that f of the sampled network lies in [lower, upper], averaged over the test points.
+
+        Args:
+            lower, upper: (n,), or (n, D) for D outputs: a predicted interval, say.
+
+        Raises:
+            InputError: no test points, bounds of another shape or not finite, or a lower one above its upper.
+        """
+        bounds = predictive.bounds(lower, upper, self.mean.shape)
+        return predictive.coverage(self.test_mean, self.test_variance, *bounds)
+
+    def interval(self, level: Any = 0.9, *, observed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """The central interval at the test points that holds f (`observed`: a noisy target) with probability `level`.
+
+        Returns:
+            (lower, upper), each (n,) or (n, D): of each output on its own.
+
+        Raises:
+            InputError: no test points, or a level that is not between 0 and 1.
+        """
+        shape, variance = self.mean.shape, self.test_variance + self.temperature * observed
+        lower, upper = predictive.interval(self.test_mean, variance, level)
+        return lower.reshape(shape), upper.reshape(shape)
+
+    def probability_below(self, values: Any, *, observed: bool = False) -> np.ndarray:
+        """P(f < value), `observed`: of a noisy target, at the test points, under the sampled law.
+
+        Args:
+            values: (n,), or (n, D) for D outputs; the test targets give their probability integral transform.
+
+        Raises:
+            InputError: no test points, or values of another shape or not finite.
+        """
+        shape, variance = self.mean.shape, self.test_variance + self.temperature * observed
+        values = predictive.per_point("values", values, shape)
+        return predictive.below(self.test_mean, variance, values).reshape(shape)
 
     def predict(self, X: Any, *, key: int = 0) -> Prediction:
         """The posterior law of f on new points, from the kept weights.
@@ -220,7 +256,7 @@ class Samples:
         stack = above(self.network, self.X_test.shape[1:])
         collapsed, T = self.sampler.collapsed, self.temperature
         draws = predict(self.network, collapsed, T, training, stack, points, self.weights, key)
-        return _prediction(*draws, self.scalar)
+        return moments(*draws, self.scalar)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -278,6 +314,29 @@ class Samples:
         from widthwise.sampling.weights import network_weights
 
         return network_weights(self, key, draws=draws)
+
+    def feature_kernel(
+        self, X1: Any, X2: Any = None, *, layer: int | None = None, key: int = 0, draws: int | None = None
+    ) -> FeatureKernel:
+        """The mean Gram matrix of a hidden layer, ⟨φφᵀ⟩/(λ_ℓ N_ℓ), by forward passes with the kept weights.
+
+        For patches summed over them and divided by their number n_ℓ too; of an average readout's last layer the Gram
+        matrix of the averages. So it is in the units of the layer's infinite-width kernel.
+
+        Args:
+            X1, X2: inputs (n, N0) and (m, N0), or images of the training images' shape; X2 = X1 where it is left out.
+            layer: ℓ from 1 to L; the last where it is left out.
+            key, draws: as in `network_weights`.
+
+        Returns:
+            `.value` and `.standard_error`, (n, m) each.
+
+        Raises:
+            InputError: X1 or X2 of another shape or not finite, another layer, too few draws.
+        """
+        from widthwise.sampling.features import feature_kernel
+
+        return feature_kernel(self, X1, X2, layer, key, draws)
 
     def series(self) -> dict[str, Float[np.ndarray, "C S"]]:
         """What every draw has and every check looks at: log likelihood, training and generalisation error."""
@@ -358,12 +417,3 @@ def settle(samples: Samples, thinning: int) -> Samples:
     later["weights"] = samples.weights[:, math.ceil(b / thinning) :]
     drift = "" if found.settled else found.reason
     return replace(samples, **later, dropped=samples.log_likelihood[:, :b], drift=drift)
-
-
-def _prediction(mean: Float[np.ndarray, "C S n D"], spread: Float[np.ndarray, "C S n"], scalar: bool) -> Prediction:
-    """⟨f⟩ and ⟨f²⟩ − ⟨f⟩², the latter freed of the noise of ⟨f⟩."""
-    centre = mean.mean(axis=(0, 1))
-    error = standard_error(mean)
-    square = (mean - centre) ** 2 + spread[..., None]
-    fields = (centre, square.mean(axis=(0, 1)) + error**2, error, standard_error(square))
-    return Prediction(*(field[:, 0] if scalar else field for field in fields))

@@ -74,7 +74,7 @@ def network_weights(samples: Samples, key: Any = 0, *, draws: int | None = None)
     stack, T = above(network, samples.X_test.shape[1:]), samples.temperature
     with float64():
         model, data = model_of(network, samples.sampler.collapsed, T, samples.inputs, samples.y, stack)
-        z = _chosen(samples.weights, draws)
+        z = chosen(samples.weights, draws)
         _check_memory(samples, model, z.shape[0] * z.shape[1])
         key_outside, key_readout = jax.random.split(jax.random.fold_in(random_key(key), 2))
         sizes = [rows * columns for rows, columns in model.shapes]
@@ -121,7 +121,7 @@ def draw_readouts(
     return jax.lax.map(one, (weights, keys))
 
 
-def _chosen(weights: Float[np.ndarray, "C kept dimension"], draws: int | None) -> Float[np.ndarray, "C S dimension"]:
+def chosen(weights: Float[np.ndarray, "C kept dimension"], draws: int | None) -> Float[np.ndarray, "C S dimension"]:
     """As many draws of each chain as are wanted, evenly spaced."""
     kept = weights.shape[1]
     if draws is None:
