@@ -8,7 +8,7 @@ ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help predict verify reproduce test test-slow bench bench-sampling evidence lint clean
+.PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth evidence lint clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench: $(VENV)/tested       ## time the engine against LAPACK and rewrite docs/b
 bench-sampling: $(VENV)/tested  ## all samplers on the same networks; rewrites docs/sampling.md (an hour)
 	$(ONE) $(BIN)/python bench/sampling.py --write docs/sampling.md
 	$(ONE) $(BIN)/python bench/posteriors.py --write docs/sampling.md
+
+bench-truth: $(VENV)/tested  ## the theory's own error bar against sampled networks; rewrites docs/truth.md (DATA=FOLDER adds real data; two hours)
+	$(ONE) $(BIN)/python bench/truth.py $(if $(DATA),--data $(DATA)) --store truth.db --write docs/truth.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
 	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md

@@ -1,0 +1,167 @@
+"""`make bench-truth`: what a prediction's own error bar is worth, against sampled networks of five families of data.
+
+Every case of `truth_cases` is sampled (into a store: an interrupted run goes on), predicted by infinite width, saddle
+and integral, and given its error bar. The bar's weights are fitted to four families and tried on the fifth, in turn.
+
+    python bench/truth.py --data FOLDER --store truth.db --write docs/truth.md
+
+FOLDER holds mnist.npz, cifar10_airplane_automobile.npz and uci/*.npz, each optional; the rest needs no file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import truth_cases
+
+import widthwise as ww
+from widthwise.errors import InputError
+from widthwise.files import whole
+from widthwise.posterior.error_bar import Points, evidence
+from widthwise.store import Store, fingerprint
+
+APPROXIMATIONS = ("infinite", "saddle", "integrated")
+VERSION = 1  # of what is measured of a case
+
+
+def measure(case: truth_cases.Case, store: str) -> dict[str, Any]:
+    """One case, sampled and predicted."""
+    X, y, X_test, y_test = case.data()
+    samples = case.sample(store)
+    network, T = case.network, case.temperature
+    posteriors = {}
+    for name in APPROXIMATIONS:
+        try:
+            posteriors[name] = ww.infer(network, X, y, temperature=T, approximation=name, throw=False)
+        except InputError:
+            continue  # not for this network
+    default = ww.infer(network, X, y, temperature=T, throw=False)
+    predicted = posteriors[default.approximation]
+    row: dict[str, Any] = {
+        "family": case.task.family,
+        "task": case.task.name,
+        "name": case.name,
+        "part": case.part,
+        "P": case.P,
+        "kind": "convolutional" if isinstance(network, ww.Convolutional) else "fully connected",
+        "outputs": 1 if y.ndim == 1 else y.shape[1],
+        "activation": network.phi.name,
+        "widths": "-".join(map(str, network.widths)),
+        "temperature": T,
+        "approximation": default.approximation,
+        "status": samples.diagnostics.status,
+        "verdict": predicted.validity.verdict,
+        "tau": predicted.validity.tau,
+        "rho": predicted.validity.rho,
+        "product": predicted.validity.product,
+        "kurtosis": predicted.validity.kurtosis,
+        "nats": predicted.validity.nats,
+        "narrowest": min(network.widths),
+        "log_evidence_gain": _gain(predicted),
+    }
+    for which, sampled, at in (
+        ("test", samples.generalisation_error, Points(X_test, y_test)),
+        ("training", samples.training_error, Points()),
+    ):
+        row |= {f"{which}_sampled": sampled.value, f"{which}_standard_error": sampled.standard_error}
+        for name, posterior in posteriors.items():
+            errors = posterior.training_error if at.X is None else posterior.score(X_test, y_test)
+            row[f"{which}_{name}"] = errors.total
+        row[f"{which}_predicted"] = row[f"{which}_{default.approximation}"]
+        found = evidence(predicted, at)
+        if found.neurons is not None:
+            neurons = found.neurons
+            scale = row[f"{which}_predicted"] / found.error
+            row[f"{which}_neurons"] = scale * (abs(neurons.bias) + abs(neurons.variance))
+            row[f"{which}_departure"] = scale * neurons.total
+            row[f"{which}_noise"] = scale * neurons.standard_error
+    row["sampled_nll"] = samples.negative_log_likelihood.value
+    for name, posterior in posteriors.items():
+        prediction = posterior.predict(X_test)
+        row[f"{name}_distance"] = float(np.sqrt(np.mean((prediction.mean - samples.mean) ** 2)))
+        row[f"{name}_nll"] = posterior.score(X_test, y_test).negative_log_likelihood
+        row[f"{name}_coverage"] = samples.coverage(*prediction.interval(0.9)).value
+        lower, upper = prediction.interval(0.9, observed=True)
+        row[f"{name}_data"] = float(np.mean((y_test >= lower) & (y_test <= upper)))
+    return row
+
+
+def _gain(posterior: Any) -> float | None:
+    try:
+        return float(posterior.log_evidence_gain)
+    except InputError:
+        return None  # the saddle of a matrix with more rows than units has no Laplace approximation
+
+
+def rows_of(folder: Path | None, store: str, limit: int | None) -> list[dict[str, Any]]:
+    """Every case, measured; what the store holds of this version is not measured again."""
+    kept, found = Store(store), []
+    for case in list(truth_cases.cases(folder))[:limit]:
+        key = "row " + fingerprint(VERSION, case.name)
+        entry = kept.get(key)
+        if entry is None:
+            row = measure(case, store)
+            kept.put(key, row)
+            print(f"{case.name}: {row['test_sampled']:.4f}, predicted {row['test_predicted']:.4f}", flush=True)
+        else:
+            row = dict(entry.record)
+        found.append(row)
+    return found
+
+
+def elsewhere(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of an earlier run whose data are not at hand now: they stay as they are."""
+    if not path.is_file():
+        return []
+    measured = {row["name"] for row in rows}
+    with path.open(newline="") as file:
+        kept = [line for line in csv.DictReader(file) if line["name"] not in measured]
+    return [{name: _value(text) for name, text in line.items()} for line in kept]
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("WIDTHWISE_DATA"), help="folder of the files")
+    parser.add_argument("--store", default="truth.db", help="where chains and rows are kept")
+    parser.add_argument("--write", type=Path, help="the page whose tables are replaced; csv and png beside it")
+    parser.add_argument("--limit", type=int, help="so many cases only")
+    arguments = parser.parse_args()
+    rows = rows_of(arguments.data and Path(arguments.data), arguments.store, arguments.limit)
+    import truth_report
+
+    if arguments.write:
+        path = arguments.write
+        rows += elsewhere(path.with_suffix(".csv"), rows)
+        with whole(path.with_suffix(".csv")) as file:
+            file.write(_csv(rows).encode())
+        truth_report.write(path, rows)
+    else:
+        print(truth_report.summary(rows))
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{v:.7g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    main()
