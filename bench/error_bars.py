@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 LEVEL = 0.96  # of what a bar is fitted to; of data left out it then covers 95 %
-SEEN, UNSEEN = ("neurons", "beyond", "width"), ("beyond", "width", "finite")
+SEEN, UNSEEN = ("neurons", "depth", "beyond", "width"), ("beyond", "width", "finite")
 BEYOND = 0.5  # ρτ from which neurons specialise
 _SOFT = 0.02  # over how much of log|Δ| the corner of ρ is rounded
 _STARTS = 8
@@ -70,6 +70,7 @@ def read(path: Path, which: str) -> list[Row]:
             if line[f"{which}_neurons"]:
                 departure = float(line[f"{which}_neurons"]) / error
                 terms["neurons"] = departure / (1.0 + 2.0 * departure)
+                terms["depth"] = terms["neurons"] * line["widths"].count("-")
             rows.append(
                 Row(
                     line["family"],

@@ -10,13 +10,14 @@ import numpy as np
 from problems import between
 
 APPROXIMATIONS = ("infinite", "saddle", "integrated")
-FAMILIES = ("synthetic", "digits", "mnist", "cifar", "uci")
+_WORDS = {"synthetic": "synthetic", "digits": "digits", "mnist": "MNIST", "cifar": "CIFAR-10", "uci": "UCI tables"}
+FAMILIES = tuple(_WORDS)
 _CANDIDATES = (
     ("constant", ("constant",)),
     ("ρτ and a constant", ("product", "constant")),
     ("max(0, ρτ − ½), 1/N", ("beyond", "width")),
     ("neurons", ("neurons",)),
-    ("**neurons, max(0, ρτ − ½), 1/N**", error_bars.SEEN),
+    ("**neurons (more for each layer), max(0, ρτ − ½), 1/N**", error_bars.SEEN),
     ("\\|ε − ε_∞\\|, max(0, ρτ − ½), 1/N: neurons not looked at", error_bars.UNSEEN),
 )
 
@@ -30,7 +31,30 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """
     for mark, text in tables(rows, path.with_suffix(".csv")).items():
         between(path, mark, text)
+    between(path.parent.parent / "README.md", "truth", _headline(path.with_suffix(".csv")))
     _figure(path.with_suffix(".png"), path.with_suffix(".csv"))
+
+
+def _headline(csv: Path) -> str:
+    """What the README says."""
+    body = []
+    for which in ("test", "training"):
+        for words, names in (("the theory's own", error_bars.SEEN), ("the same for all", ("constant",))):
+            rows = _known(csv, which)
+            found = error_bars.worth(rows, error_bars.left_out(rows, names))
+            rank = f"**{found.rank:.2f}**" if names == error_bars.SEEN else f"{found.rank:.2f}"
+            body.append((f"{which} error", words, f"{100 * found.coverage:.0f} %", f"{found.sharpness:.1f}", rank))
+    table = _lines(
+        ("", "bar", "sampled errors inside", "median of bar/deviation", "rank correlation with deviation"), body
+    )
+    rows = _known(csv, "test")
+    families = ", ".join(_WORDS[name] for name in FAMILIES if any(row.family == name for row in rows))
+    return (
+        f"On {len(rows)} sampled networks ({families}; one to three layers, several outputs, patches), the bars of each\n"
+        f"family of data calibrated on the others:\n\n{table}\n\n![Error bars against true deviations](docs/truth.png)\n\n"
+        "`make bench-truth` samples and tries them anew; [docs/truth.md](docs/truth.md) has every network, the misses, and\n"
+        "how well intervals and evidences are calibrated."
+    )
 
 
 def tables(rows: list[dict[str, Any]], csv: Path) -> dict[str, str]:
@@ -104,7 +128,7 @@ def _weights(csv: Path) -> str:
     return _lines(("error", "the neurons are", *_TERMS), body)
 
 
-_TERMS = ("neurons", "beyond", "width", "finite")
+_TERMS = ("neurons", "depth", "beyond", "width", "finite")
 
 
 def _misses(csv: Path) -> str:
