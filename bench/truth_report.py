@@ -49,11 +49,18 @@ def _headline(csv: Path) -> str:
     )
     rows = _known(csv, "test")
     families = ", ".join(_WORDS[name] for name in FAMILIES if any(row.family == name for row in rows))
-    return (
-        f"On {len(rows)} sampled networks ({families}; one to three layers, several outputs, patches), the bars of each\n"
-        f"family of data calibrated on the others:\n\n{table}\n\n![Error bars against true deviations](docs/truth.png)\n\n"
-        "`make bench-truth` samples and tries them anew; [docs/truth.md](docs/truth.md) has every network, the misses, and\n"
-        "how well intervals and evidences are calibrated."
+    return "\n".join(
+        (
+            f"On {len(rows)} sampled networks ({families}; one to three layers, several outputs, patches), the bars of",
+            "each family of data calibrated on the others:",
+            "",
+            table,
+            "",
+            "![Error bars against true deviations](docs/truth.png)",
+            "",
+            "`make bench-truth` samples and tries them anew; [docs/truth.md](docs/truth.md) has every network, the",
+            "misses, and how well intervals and evidences are calibrated.",
+        )
     )
 
 
