@@ -63,6 +63,7 @@ def measure(case: truth_cases.Case, store: str) -> dict[str, Any]:
         "kurtosis": predicted.validity.kurtosis,
         "nats": predicted.validity.nats,
         "narrowest": min(network.widths),
+        "effective_rank": effective_rank(posteriors["infinite"], X),
         "log_evidence_gain": _gain(predicted),
     }
     for which, sampled, at in (
@@ -90,6 +91,13 @@ def measure(case: truth_cases.Case, store: str) -> dict[str, Any]:
         lower, upper = prediction.interval(0.9, observed=True)
         row[f"{name}_data"] = float(np.mean((y_test >= lower) & (y_test <= upper)))
     return row
+
+
+def effective_rank(wide: Any, X: np.ndarray) -> float:
+    """(tr K)²/tr K² of the infinite network's kernel, per example."""
+    K = wide.renormalised_kernel(X)
+    K = K if K.ndim == 2 else K[:, 0, :, 0]
+    return float(np.trace(K) ** 2 / np.sum(K * K) / len(K))
 
 
 def _gain(posterior: Any) -> float | None:

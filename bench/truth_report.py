@@ -8,6 +8,7 @@ from typing import Any
 import error_bars
 import numpy as np
 from problems import between
+from scipy.stats import spearmanr
 
 APPROXIMATIONS = ("infinite", "saddle", "integrated")
 _WORDS = {"synthetic": "synthetic", "digits": "digits", "mnist": "MNIST", "cifar": "CIFAR-10", "uci": "UCI tables"}
@@ -68,6 +69,8 @@ def tables(rows: list[dict[str, Any]], csv: Path) -> dict[str, str]:
     """Every table by its mark on the page."""
     return {
         "worth": _worth(csv),
+        "candidates": _candidates(rows),
+        "verdicts": _verdicts(rows),
         "families": _by(csv, lambda row: row.family, "left out"),
         "kinds": _by(csv, _kind, "networks"),
         "weights": _weights(csv),
@@ -177,6 +180,57 @@ def _departures(rows: list[dict[str, Any]]) -> str:
                 spread = f"{middle:.2f} ({low_quartile:.2f} to {high_quartile:.2f})"
                 body.append((which, words, str(len(seen)), f"{int(np.sum(ratio > 0))}", spread))
     return _lines(("error", "load", "resolved", "of the right sign", "told/seen: median (quartiles)"), body)
+
+
+def _candidates(rows: list[dict[str, Any]]) -> str:
+    """What each quantity that needs no sampling says alone of the deviation's size."""
+    known = [row for row in rows if row["status"] == "mixed" and row["part"] == "calibration"]
+    quantities = {
+        "ρτ": lambda row, which: row["product"],
+        "τ": lambda row, which: row["tau"],
+        "ρ": lambda row, which: row["rho"],
+        "load P/N": lambda row, which: row["P"] / row["narrowest"],
+        "\\|saddle − integrated\\|/ε": lambda row, which: (
+            None
+            if row.get(f"{which}_saddle") is None
+            else abs(row[f"{which}_saddle"] - row[f"{which}_integrated"]) / row[f"{which}_predicted"]
+        ),
+        "\\|ε − ε_∞\\|/ε": lambda row, which: abs(1 - row[f"{which}_infinite"] / row[f"{which}_predicted"]),
+        "kurtosis along the dual vector": lambda row, which: row["kurtosis"] and abs(row["kurtosis"]),
+        "the same in nats": lambda row, which: row["nats"] and abs(row["nats"]),
+        "effective rank of K/P": lambda row, which: row["effective_rank"],
+        "**neurons**, (\\|δbias\\| + \\|δvar\\|)/ε": lambda row, which: (
+            row[f"{which}_neurons"] / row[f"{which}_predicted"]
+        ),
+        "neurons, \\|δbias + δvar\\|/ε": lambda row, which: abs(row[f"{which}_departure"]) / row[f"{which}_predicted"],
+    }
+    body = []
+    for words, quantity in quantities.items():
+        cells = [words]
+        for which in ("test", "training"):
+            pairs = [
+                (value, abs(1 - row[f"{which}_sampled"] / row[f"{which}_predicted"]))
+                for row in known
+                if (value := quantity(row, which)) is not None
+            ]
+            cells.append(f"{spearmanr(*zip(*pairs))[0]:+.2f}")
+        body.append((*cells, str(len(pairs))))
+    return _lines(("alone", "test error", "training error", "networks"), body)
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> str:
+    """What the deviations were where `validity` said sound, doubtful or outside."""
+    body = []
+    known = [row for row in rows if row["status"] == "mixed" and row["part"] == "calibration"]
+    for verdict in ("sound", "doubtful", "outside"):
+        own = [row for row in known if row["verdict"] == verdict]
+        cells = [verdict, str(len(own))]
+        for which in ("test", "training"):
+            off = np.abs([row[f"{which}_predicted"] / row[f"{which}_sampled"] - 1.0 for row in own])
+            cells += [f"{100 * q:.1f} %" for q in (*np.quantile(off, (0.5, 0.9)), off.max())]
+        body.append(tuple(cells))
+    names = [f"{which}: {what}" for which in ("test", "training") for what in ("median", "nine in ten", "worst")]
+    return _lines(("verdict", "networks", *names), body)
 
 
 def _percent(value: float, error: float) -> str:
