@@ -167,6 +167,30 @@ def test_many_test_points_are_looked_at_in_part():
     assert whole.error_bar.error == whole.total
 
 
+def test_test_sets_of_every_shape_are_one(data):
+    X, y, X_test, y_test = data
+    posterior = infer(network(), data)
+    expected = posterior.score(X_test, y_test).theory_error
+    for points, targets in (
+        (X_test.tolist(), y_test.tolist()),
+        (X_test, y_test[:, None]),
+        (X_test, y_test.astype(int)),
+        (np.asfortranarray(X_test), y_test),
+    ):
+        assert posterior.score(points, targets).theory_error == pytest.approx(expected, rel=1e-9)
+    column = ww.infer(network(), X, y[:, None], temperature=T)
+    assert column.score(X_test, y_test[:, None]).theory_error > 0.0
+
+
+def test_beside_a_sampled_network_it_is_in_the_table(data):
+    sampler = ww.CollapsedHMC(chains=2, draws=24, warmup=10)
+    posterior = infer(network((8,)), data)
+    samples = ww.sample(network((8,)), *data, temperature=T, sampler=sampler, throw=False)
+    table = ww.compare(posterior, samples)
+    assert table["test error"].theory_error == pytest.approx(posterior.score(*data[2:]).theory_error)
+    assert table["training error"].theory_error == pytest.approx(posterior.training_error.theory_error)
+
+
 def test_copies_keep_the_bar_and_not_what_made_it(data):
     import copy
     import pickle

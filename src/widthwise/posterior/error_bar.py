@@ -3,10 +3,10 @@
     half-width/ε = (w₁ + w₄(L − 1)) x/(1 + 2x) + w₂ max(0, ρτ − ½) + w₃/N,   x = (|δbias| + |δvar|)/ε
 
 δ is the neurons' first-order departure from Gaussian ones (`edgeworth`), which overshoots where it is large; ρτ how
-deep in the regime where neurons specialise (`Validity`); N the narrowest of the L layers. Where the neurons are not looked at
-(several outputs or patches at depth, precomputed kernels) the distance |ε − ε_∞| to infinite width stands in for δ: a
-cruder bar. The weights are those of docs/truth.md, where 95 % of the sampled errors of data that were not fitted to lie
-inside: `make bench-truth` finds them.
+deep in the regime where neurons specialise (`Validity`); N the narrowest of the L layers. Where the neurons are not
+looked at (several outputs or patches at depth, precomputed kernels) the distance |ε − ε_∞| to infinite width stands in
+for δ: a cruder bar. The weights are those of docs/truth.md, where 95 % of the sampled errors of data that were not
+fitted to lie inside: `make bench-truth` finds them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from widthwise.activations import resolve
 from widthwise.errors import InputError
 from widthwise.networks import Convolutional, FullyConnected
+from widthwise.posterior import checks
 from widthwise.posterior.certificate import NUMBER
 from widthwise.posterior.edgeworth import Edgeworth, edgeworth
 from widthwise.posterior.edgeworth_matrix import edgeworth_outputs, edgeworth_patches
@@ -160,7 +161,7 @@ def error_bar(posterior: Posterior, errors: Errors, at: Points = TRAINING) -> Er
     better = _better(posterior)
     if better is None:
         return None
-    some = _some(at)
+    some = _some(posterior.law, at)
     own, parts, departure = _total(posterior, some), {}, None
     scale = errors.total / own if own else 0.0
     if better is not posterior:
@@ -229,12 +230,13 @@ def _total(posterior: Posterior, at: Points) -> float:
     return posterior.training_error.total if at.X is None else posterior.score(at.X, at.y, at.diagonal).total
 
 
-def _some(at: Points) -> Points:
-    """At most `POINTS` of them, evenly spaced."""
+def _some(law: AbstractLaw, at: Points) -> Points:
+    """At most `POINTS` of them, evenly spaced, in the shapes of the training examples."""
     if at.X is None:
         return at
-    X = at.X.X if isinstance(at.X, PreparedInputs) else np.asarray(at.X)
-    y, diagonal = np.asarray(at.y), at.diagonal
+    X = law.source.check(at.X.X if isinstance(at.X, PreparedInputs) else at.X)
+    outputs = None if law.targets.ndim == 1 else law.targets.shape[1]
+    y, diagonal = checks.targets(at.y, len(X), "y_test", outputs), at.diagonal
     if len(X) <= POINTS:
         return Points(X, y, diagonal)
     chosen = np.linspace(0, len(X) - 1, POINTS).round().astype(int)
