@@ -2,7 +2,7 @@
 
     python examples/student_t.py --write docs/student-t.md --figure docs/student-t.png
 
-About half a minute on one core, without data from elsewhere. Run with OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
+About a minute on one core, without data from elsewhere. Run with OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def samples(**changes):
 
 
 def test_the_text_and_the_rich_table_hold_the_numbers():
-    table = calibration(posterior(), samples(), LEVELS, infinite=posterior(log_evidence_gain=0.0))
+    table = calibration(posterior(), samples(), LEVELS, infinite=posterior(approximation="infinite"))
     stream = StringIO()
     Console(file=stream, width=100).print(table)
     parts = ("51.0 ± 0.2 %", "40.0 %", "80.0 %", "0.98765", "0.91234 ± 0.00321", "-12.50", "-14.75", "+2.25 nats")
@@ -172,8 +172,10 @@ def test_test_targets_are_needed(linear):
     with pytest.raises(InputError, match="levels: expected probabilities"):
         calibration(infer(), drawn, (0.5, 2.0))
     for pair in ((drawn, infer()), (infer(), infer())):
-        with pytest.raises(InputError, match=r"expected \(posterior, samples\)"):
+        with pytest.raises(InputError, match=r"calibration: expected \(posterior, samples\)"):
             calibration(*pair)
+    with pytest.raises(InputError, match=r"infinite: expected a posterior .* got 'saddle'"):
+        calibration(infer(), drawn, LEVELS, infinite=infer("saddle"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.kernels import layers
+from widthwise.kernels import Propagation, layers
 from widthwise.posterior.edgeworth import Frame, edgeworth
 
 T = 0.3
@@ -82,8 +82,6 @@ def test_pushed_neurons_are_the_plain_ones_where_nothing_is_above():
     rng = np.random.default_rng(4)
     frame = Frame.of(kernel(), rng.normal(size=4), T, rng.normal(size=3))
     psi = rng.normal(size=(7, 2000))
-    from widthwise.kernels import Propagation
-
     J = Propagation(np.zeros((7, 7)), np.ones((7, 7)))
     plain = frame.of_neurons(psi[:4], frame.seen(psi))
     # all 2³ signs: the trace estimate is then exact
@@ -100,7 +98,7 @@ def test_nothing_for_the_identity(widths):
     for at in ((Z, y_new), (None, None)):
         found = edgeworth(network, X, y, *at, T)
         assert abs(found.total) < 4.0 * found.standard_error
-        assert found.standard_error < 0.1
+        assert found.standard_error < 0.003  # of F(K)/N, what a miscount would leave, 0.01 to 0.03 at new points
 
 
 def weight_space(network, X, y, Z, y_new, draws, seed=0):

@@ -173,7 +173,7 @@ def test_the_neurons_second_moments_are_the_renormalised_kernel(D):
     net, points, Q = convolution(**OVERLAPPING), np.concatenate([X, Z]), order_parameter(3 * D)
     vectors = vectors_of(net, points)
     root = edgeworth_matrix._root(vectors.reshape(21, -1), 0.1)
-    phi = edgeworth_matrix._features(net.phi, root, 0.4 * 3, 60_000, np.random.default_rng(0))
+    phi = edgeworth_matrix.drawn_features(net.phi, root, 0.4 * 3, 60_000, np.random.default_rng(0))
     psi = np.concatenate([edgeworth_matrix._components(one, np.linalg.cholesky(Q), D, len(X)) for one in phi], axis=2)
     found = np.einsum("sim,sjm->ij", psi, psi) / 60_000
     expected = edgeworth_matrix._kernel(net, points, Q, D, len(X))

@@ -183,7 +183,7 @@ def test_test_sets_of_every_shape_are_one(data):
 
 
 def test_beside_a_sampled_network_it_is_in_the_table(data):
-    sampler = ww.CollapsedHMC(chains=2, draws=24, warmup=10)
+    sampler = ww.CollapsedHMC(chains=2, draws=24, warmup=20)
     posterior = infer(network((8,)), data)
     samples = ww.sample(network((8,)), *data, temperature=T, sampler=sampler, throw=False)
     table = ww.compare(posterior, samples)

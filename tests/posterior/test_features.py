@@ -113,7 +113,7 @@ def test_linear_networks_are_weight_space_monte_carlo(widths, D):
         G = posterior.feature_kernel(X, layer=layer)
         K = infer(net, X[:P], y, approximation="infinite").feature_kernel(X, layer=layer)
         within = np.hypot(2.5 * np.linalg.norm(noise) / np.linalg.norm(truth), own)
-        assert distance(G, truth) < within < 0.03
+        assert distance(G, truth) < within < 0.04
         assert distance(K, truth) > 5 * distance(G, truth)
         np.testing.assert_allclose(
             posterior.feature_kernel(X[:2], X[1:], layer=layer), G[:2, 1:], rtol=1e-9, atol=1e-12
@@ -336,7 +336,7 @@ def test_refusals(tmp_path):
     for net in (network((5, 4), "erf", closure="nested"), network((5, 4), "erf", bias_variance=0.2)):
         with pytest.raises(InputError, match=r"samples\.feature_kernel"):
             infer(net, X, y).feature_kernel(X)
-    with pytest.raises(InputError, match="one linear layer of patches"):
+    with pytest.raises(InputError, match=r"one linear layer of patches.* no formula was verified; sample the network"):
         infer(ww.Convolutional(6, (1, 1)), X[:, None], y, approximation="saddle").feature_kernel(X[:, None])
     relu = network((5,), "relu")
     with pytest.raises(InputError, match="activation without a mean, got relu"):

@@ -167,6 +167,14 @@ def test_of_the_t_process_against_its_draws(rng):
     agree(value, 0.0, np.cos(law.rvs(100_000) @ s.T))
 
 
+@pytest.mark.parametrize("activation", ["erf", "identity"])
+def test_a_very_large_s_is_answered_by_zero(activation, rng):
+    X, network = rng.standard_normal((3, 5)), ww.FullyConnected([5], activation, PRECISIONS)
+    value, error = characteristic_function(network, X, np.full(3, 1e8), law="network", standard_error=True)
+    assert 0.0 <= value < 1e-30
+    assert 0.0 <= error < 1e-30
+
+
 @pytest.mark.parametrize(("law", "depth"), [("mixture", 1), ("mixture", 2), ("network", 1), ("student-t", 2)])
 def test_all_laws_become_gaussian(law, depth, rng):
     X, s = rng.standard_normal((3, 4)), rng.standard_normal((2, 3))

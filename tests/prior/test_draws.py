@@ -80,6 +80,12 @@ def test_the_t_draws_are_multivariate_t(rng):
     assert stats.kstest(square, stats.f(3, 4).cdf).pvalue > 1e-3
 
 
+def test_few_degrees_of_freedom_draw_finite_numbers(rng):
+    f = draw(NETWORKS["erf"], rng.standard_normal((2, 4)), 1000, law="student-t", degrees_of_freedom=1e-3)
+    assert np.isfinite(f).all()
+    assert np.median(np.abs(f)) > 1e100  # one draw in two has a scale beyond that
+
+
 @pytest.mark.parametrize("widths", [(4,), (6, 3)])
 def test_a_linear_network_is_its_mixture(widths, rng):
     X = rng.standard_normal((3, 5))

@@ -32,6 +32,12 @@ def test_the_integral_is_the_mean_of_a_generalised_inverse_gaussian(N, P, s):
     assert integrated_factor(N, P, s) == pytest.approx(law.mean(), rel=1e-8)
 
 
+def test_targets_of_zero_are_the_limit_of_small_ones():
+    found = scale_factors([0.5, 1.0, 4.0], 0.0, width=16)
+    np.testing.assert_allclose(found.integrated, [0.5, 0.0, 0.0], atol=1e-15)
+    np.testing.assert_allclose(scale_factors([0.5, 4.0], 1e-9, width=16).integrated, [0.5, 0.0], atol=1e-7)
+
+
 def test_the_factors_of_student_t_are_those_of_its_conditional_law():
     """Of a bivariate t with covariance 1 at y: Var(f | y) over 1, drawn in a thin slice."""
     nu, y, rng = 8.0, 2.0, np.random.default_rng(3)
@@ -89,8 +95,8 @@ def test_narrow_networks_have_no_t_covariance():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((0.0, 1.0), "alpha: expected finite loads"),
-        ((1.0, -0.1), "s: expected finite numbers"),
+        ((-0.5, 1.0), "alpha: expected finite loads .* got -0.5;"),
+        ((1.0, -0.1), "s: expected finite numbers .* got -0.1"),
         (([1.0, 2.0], [1.0, 2.0, 3.0]), "alpha, s: expected numbers"),
         (("a", 1.0), "alpha, s: expected numbers"),
     ],

@@ -37,6 +37,23 @@ def test_the_tails_of_the_other_laws(rng):
         tail(2, 1.0, "network")
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: tail(0, 3.0), "N: expected a finite number above zero, got 0"),
+        (lambda: tail(math.inf, 3.0), "N: expected a finite number"),
+        (lambda: tail(4, -1.0), "thresholds: expected numbers of zero or more, got -1"),
+        (lambda: tail(4, math.nan), "thresholds: expected finite numbers"),
+        (lambda: kurtosis("erf", 0), "N: expected a finite number above zero"),
+        (lambda: kurtosis("erf", 3, 0.0), "scale: expected a finite number above zero"),
+        (lambda: kurtosis("erf", 3, -1.0), "scale: expected a finite number above zero"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(ask, message):
+    with pytest.raises(InputError, match=message):
+        ask()
+
+
 @pytest.mark.parametrize(("activation", "ratio"), [("identity", 3.0), ("relu", 6.0), ("quadratic", 105 / 9)])
 def test_the_kurtosis_of_known_moments(activation, ratio):
     """3 (E φ⁴/(E φ²)² − 1)/N: the Gaussian's fourth and eighth moments."""

@@ -76,6 +76,11 @@ class LayeredAction:
     def _N(self) -> Layers:
         return np.array(self.widths, dtype=float)
 
+    @cached_property
+    def _constant(self) -> float:
+        """The prior's, of densities in u."""
+        return ChainPrior(self.widths).laplace_constant()
+
     def value(self, u: Layers) -> float:
         """S at u = log Q: one Cholesky factorisation; infinite where T I + K_R is not positive definite."""
         Q = np.exp(u)
@@ -243,7 +248,7 @@ class LayeredAction:
         exact = np.isfinite(H).all() and float(np.linalg.eigvalsh(H)[0]) > 0.0
         log_det = float(np.linalg.slogdet(H)[1]) if exact else float(np.log(best.hessian).sum())
         gaussian = 0.5 * (L * math.log(4.0 * math.pi / N) - log_det)
-        constants = ChainPrior(self.widths).laplace_constant() - 0.5 * len(self.y) * math.log(2.0 * math.pi)
+        constants = self._constant - 0.5 * len(self.y) * math.log(2.0 * math.pi)
         return constants - 0.5 * N * best.value + gaussian
 
     # --- the integral ---------------------------------------------------------------------------------------------
@@ -293,10 +298,6 @@ class LayeredAction:
         data = _log_det(R) + float(self.y @ a) + len(self.y) * math.log(2.0 * math.pi)
         prior = self._constant - 0.5 * float((self._N * (Q - u)).sum())
         return Joint(prior - 0.5 * data, float(a @ a))
-
-    @cached_property
-    def _constant(self) -> float:
-        return ChainPrior(self.widths).laplace_constant()
 
     def log_evidence_integrated(self) -> float:
         """log ∫ p(Q) N(y; 0, T I + K_R(Q)) dQ over the closure's domain; its standard error is in `integral`."""

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from widthwise.errors import NumericalError
 
@@ -48,9 +47,8 @@ class LayersIntegral:
         Q: (G, L).
         weights: sum to 1 (G,).
         log_evidence: log of the integral.
-        error: the largest relative change of the integral, ⟨|A⁻¹y|²⟩ and ⟨Q_ℓ⟩ between two rules; of the integral it is
-            the standard error of `log_evidence`.
-        standard_error: the change of `log_evidence`.
+        error: the largest change between the last two rules: of ⟨|A⁻¹y|²⟩ and ⟨Q_ℓ⟩ relative, of `log_evidence` not.
+        standard_error: that of `log_evidence` alone.
         ess: effective number of nodes, G (Σ b r)²/Σ b r² of shares b and ratios r: how Gaussian the posterior is in w.
         nodes: points of the last rule, negligible ones included.
         evaluations: of the density, over all rules.
@@ -128,6 +126,8 @@ def _rule(L: int, nodes: int, turn: int, seed: int, *, smooth: bool) -> _Rule:
     """Every other turn a grid with a point less on each axis, or another scrambling: the next rule is independent."""
     axis = min(math.floor(nodes ** (1.0 / L) + 1e-9), _MOST)
     if axis < _AXIS or not smooth:
+        from scipy.stats import qmc  # dear to import, seldom needed
+
         power = max(math.floor(math.log2(nodes)), 1)
         unit = qmc.Sobol(L, seed=np.random.default_rng((seed, turn))).random_base2(power)
         return _Rule(ndtri(np.clip(unit, 1e-12, 1.0 - 1e-12)), np.full(len(unit), 1.0 / len(unit)), False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from widthwise.comparison.table import _same
+from widthwise.comparison.table import check_same
 from widthwise.errors import InputError
 
 if TYPE_CHECKING:
@@ -173,9 +173,14 @@ def calibration(
     Raises:
         InputError: the two belong to different networks, temperatures or targets; no test targets; a bad level.
     """
-    _same(posterior, samples)
+    check_same(posterior, samples, "calibration")
     if infinite is not None:
-        _same(infinite, samples)
+        check_same(infinite, samples, "calibration")
+        if infinite.approximation != "infinite":
+            raise InputError(
+                f'infinite: expected a posterior with approximation="infinite", got {infinite.approximation!r}; '
+                "infer it anew."
+            )
     if samples.y_test is None:
         raise InputError("calibration: expected samples with X_test and y_test, got none; pass both to ww.sample.")
     X, y = samples.X_test, samples.y_test

@@ -130,7 +130,8 @@ class Comparison:
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
     theory = f"{row.theory:.5f}" if row.theory_error is None else f"{row.theory:.5f} ± {row.theory_error:.5f}"
     z = f"{row.z:+.1f}" if math.isfinite(row.z) else "–"
-    return row.quantity, theory, f"{row.sampled:.5f} ± {row.standard_error:.5f}", z, row.verdict
+    whole, _, part = row.quantity.partition(": ")
+    return f"  {part}" if part else whole, theory, f"{row.sampled:.5f} ± {row.standard_error:.5f}", z, row.verdict
 
 
 def compare(posterior: Any, samples: Any) -> Comparison:
@@ -152,7 +153,7 @@ def compare(posterior: Any, samples: Any) -> Comparison:
     Raises:
         InputError: the two belong to different networks, temperatures or targets.
     """
-    _same(posterior, samples)
+    check_same(posterior, samples)
     rows = _rows("training error", posterior.training_error, samples.training_error)
     if samples.y_test is not None:
         score = posterior.score(samples.X_test, samples.y_test)
@@ -187,19 +188,19 @@ def _row(quantity: str, theory: Any, estimate: Any, theory_error: float | None =
     )
 
 
-def _same(posterior: Any, samples: Any) -> None:
+def check_same(posterior: Any, samples: Any, caller: str = "compare") -> None:
     """Raise where the two are not a posterior and samples, or are about different things."""
     for what, value in (("posterior", posterior), ("samples", samples)):
         if not hasattr(value, "training_error") or hasattr(value, "y_test") != (what == "samples"):
-            raise InputError(f"compare: expected (posterior, samples), got {type(value).__name__} as {what}.")
+            raise InputError(f"{caller}: expected (posterior, samples), got {type(value).__name__} as {what}.")
     for name in ("temperature", "network"):
         mine, theirs = getattr(posterior, name), getattr(samples, name)
         if mine != theirs:
             raise InputError(
-                f"compare: expected one {name} for both, got {mine!r} in theory and {theirs!r} sampled; "
+                f"{caller}: expected one {name} for both, got {mine!r} in theory and {theirs!r} sampled; "
                 "predict and sample the same."
             )
     if not np.array_equal(np.ravel(posterior.targets), np.ravel(samples.y)):
         raise InputError(
-            "compare: expected the same training targets for both, got others; predict and sample the same."
+            f"{caller}: expected the same training targets for both, got others; predict and sample the same."
         )

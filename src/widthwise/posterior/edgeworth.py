@@ -12,8 +12,8 @@ theory has accounted for. For one layer this is the strict Edgeworth term of the
 
     δ⟨f_x⟩ = [κ₄(r,a,a,a) − 3κ₄(r,a,A⁻¹)]/2N,   δvar = 3κ₄(r,r,aaᵀ − A⁻¹)/2N
 
-Zero for the identity. At loads up to about 1 it has the sign and the size of what a sampled network does
-(docs/truth.md); beyond, it overshoots. So it serves as an error bar and corrects nothing.
+Zero for the identity. At loads up to 2 it has the sign of what a sampled network does, and once to twice its size
+(docs/truth.md); at load 4 the network is elsewhere. So it serves as an error bar and corrects nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 
+from widthwise.activations import Activation
 from widthwise.kernels import Layer, Propagation, carried, layers
 from widthwise.networks import FullyConnected
 
@@ -207,7 +208,7 @@ def edgeworth(
     for number, (layer, width) in enumerate(zip(stack, network.widths)):
         count = max(_LEAST, min(neurons, _ENTRIES // len(points)))
         root = _root(network, layer, points if number == 0 else None)
-        features = _features(network, layer, root, count, np.random.default_rng(number))
+        features = drawn_features(network.phi, root, layer.precision, count, np.random.default_rng(number))
         J = layer.propagation
         if J is None:
             each, settled = _last(frame, features, count)
@@ -226,13 +227,13 @@ def edgeworth(
     return Edgeworth(bias, variance, math.sqrt(squares))
 
 
-def _features(
-    network: FullyConnected, layer: Layer, root: Float[np.ndarray, "p r"], count: int, rng: np.random.Generator
+def drawn_features(
+    phi: Activation, root: Float[np.ndarray, "p r"], precision: float, count: int, rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, "p M"]]:
     """φ(h)/√λ of `count` neurons, h ~ N(0, root rootᵀ), some at a time."""
     for start in range(0, count, _BLOCK):
         h = root @ rng.normal(size=(root.shape[1], min(_BLOCK, count - start)))
-        yield np.asarray(network.phi(h), dtype=float) / math.sqrt(layer.precision)
+        yield np.asarray(phi(h), dtype=float) / math.sqrt(precision)
 
 
 def _last(

@@ -12,7 +12,7 @@ fourth cumulant of v·s(φ). So with F of `edgeworth` on the points of all outpu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,11 @@ from jaxtyping import Float
 from widthwise.kernels import layers, patch_kernels
 from widthwise.kernels.patches import PatchSet
 from widthwise.networks import Convolutional, FullyConnected
-from widthwise.posterior.edgeworth import NEURONS, Change, Edgeworth, Frame
+from widthwise.posterior.edgeworth import NEURONS, Change, Edgeworth, Frame, drawn_features
 
 _ENTRIES = 16_000_000  # of the neurons' features: fewer neurons on more points
 _GROUPS = 8  # of neurons, whose spread is the standard error
 _LEAST = 512  # neurons of a group
-_BLOCK = 1024  # neurons at a time
 _SIDE = 3000  # rows of a Gram matrix of features at most: with more patches, a group has part of the readouts
 _NEGLIGIBLE = 1e-12  # an eigenvalue of Q beside the largest
 
@@ -90,7 +89,7 @@ def edgeworth_outputs(
     P, n, found = len(X), len(frames[0].gap), []
     for group in range(_GROUPS):
         mean, each = np.zeros_like(K), []
-        for psi in _features(network.phi, root, network.precisions[1], count, np.random.default_rng(group)):
+        for psi in drawn_features(network.phi, root, network.precisions[1], count, np.random.default_rng(group)):
             mean += psi @ psi.T / count
             each.append(_of_outputs(frames, q, psi[:P], [frame.seen(psi) for frame in frames]).third() / n)
         found.append(_beyond(np.concatenate(each, axis=1), _gaussian_outputs(frames, q, mean)))
@@ -179,7 +178,7 @@ def edgeworth_patches(
     count, found = max(_LEAST, min(neurons, most) // len(parts)), []
     for group, part in enumerate(parts):
         rng = np.random.default_rng(group)
-        features = _features(network.phi, root, network.precisions[1] * patches.patches, count, rng)
+        features = drawn_features(network.phi, root, network.precisions[1] * patches.patches, count, rng)
         found.append(_drawn(frame, (_components(phi, part, D, P) for phi in features), count))
     return _of_groups(found, network.widths[0] / D)  # a frame's mean is over points and outputs
 
@@ -277,16 +276,3 @@ def _root(vectors: Float[np.ndarray, "p d"], bias_variance: float) -> Float[np.n
     """B with BBᵀ the covariance of pre-activations, of no more columns than rows."""
     B = np.concatenate([vectors, np.full((len(vectors), 1), math.sqrt(bias_variance))], axis=1)
     return B if B.shape[1] <= len(B) else np.asarray(np.linalg.qr(B.T, mode="r")).T
-
-
-def _features(
-    phi: Callable[[np.ndarray], np.ndarray],
-    root: Float[np.ndarray, "p r"],
-    precision: float,
-    count: int,
-    rng: np.random.Generator,
-) -> Iterator[Float[np.ndarray, "p M"]]:
-    """φ(h)/√λ of `count` neurons, h ~ N(0, root rootᵀ), some at a time."""
-    for start in range(0, count, _BLOCK):
-        h = root @ rng.normal(size=(root.shape[1], min(_BLOCK, count - start)))
-        yield np.asarray(phi(h), dtype=float) / math.sqrt(precision)

@@ -101,10 +101,12 @@ def _gram(posterior: Posterior, X1: Any, X2: Any, depth: int) -> Float[np.ndarra
     if linear and isinstance(law, PatchLaw) and network.depth == 1:
         return _of_patches(law, X1, X2)
     if not isinstance(law, OneKernel) or (isinstance(law, ScalarLaw) and law.mixture.c is not None):
+        dense = isinstance(network, FullyConnected)
+        way = 'without biases take closure="global" and approximation="saddle", or ' if dense else ""
         raise InputError(
             f"feature_kernel: expected order parameters that multiply one kernel, or one linear layer of patches, got "
-            f"{posterior.approximation!r} of {network.name}, where no formula was verified; without biases take "
-            'closure="global" and approximation="saddle", or sample the network: samples.feature_kernel.'
+            f"{posterior.approximation!r} of {network.name}, where no formula was verified; {way}sample the network: "
+            "samples.feature_kernel."
         )
     if network.depth == 1 or linear:
         return _exact(law, X1, X2, depth)

@@ -26,8 +26,6 @@ from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource, Closed, Inputs
 
 _CLOSURES: dict[str, type[AbstractClosure]] = {"nested": Nested, "linearised": Linearised}
-
-
 _DISAGREE = 0.05  # two rules of the integral, at most
 _CROWDED = 0.05  # effective nodes for each node, at least
 _HELD = 2**24  # entries of factorised kernels kept between answers

@@ -77,7 +77,8 @@ def _scaled(asked: Asked, n: int, key: int) -> Float[np.ndarray, "n P D"]:
         return g
     if asked.law == "student-t":  # a large χ² is a small scale: the same quantile from the other end
         uniform = scale.random((n, D))[:, 0]
-        return g * np.sqrt(asked.degrees / chi2.isf(uniform, asked.degrees))[:, None, None]
+        chi = np.maximum(chi2.isf(uniform, asked.degrees), np.finfo(float).tiny)  # of few degrees it underflows
+        return g * np.sqrt(asked.degrees / chi)[:, None, None]
     B = np.broadcast_to(np.eye(D), (n, D, D))
     for N in reversed(asked.network.widths):
         B = B @ triangles(scale, N, D, n)

@@ -1,4 +1,4 @@
-"""The network itself: weights drawn from the prior and run forward, written anew and sharing nothing with a kernel."""
+"""The network itself: weights drawn from the prior and run forward; with the kernels it shares where patches lie."""
 
 from __future__ import annotations
 
@@ -38,13 +38,11 @@ def features(
 
 
 def _weights(network: FullyConnected | Convolutional, X: np.ndarray) -> int:
+    """How many the largest layer of one network has, at most."""
     below = (X.shape[-1], *network.widths)
-    area = 1 if isinstance(network, FullyConnected) else max(p[0] * p[1] for p in _areas(network, X))
+    places = network.stack(*X.shape[1:3]) if isinstance(network, Convolutional) else ()
+    area = max((place.patch[0] * place.patch[1] for place in places), default=1)
     return max(area * a * b for a, b in zip(below, network.widths))
-
-
-def _areas(network: Convolutional, X: np.ndarray) -> list[tuple[int, int]]:
-    return [place.patch for place in network.stack(*X.shape[1:3])]
 
 
 def _spanned(X: Float[np.ndarray, "P N0"], network: FullyConnected) -> Float[np.ndarray, "P r"]:

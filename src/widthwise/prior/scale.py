@@ -60,9 +60,9 @@ def scale_factors(alpha: Any, s: Any, *, width: float | None = None) -> ScaleFac
     except (TypeError, ValueError) as fault:
         raise InputError(f"alpha, s: expected numbers, or arrays of shapes that fit, got {fault}.") from None
     if not (np.isfinite(alpha).all() and (alpha > 0).all()):
-        raise InputError(f"alpha: expected finite loads P/N_1 above zero, got {alpha.min()!r}; leave α = 0 out.")
+        raise InputError(f"alpha: expected finite loads P/N_1 above zero, got {np.min(alpha):g}; leave α = 0 out.")
     if not (np.isfinite(s).all() and (s >= 0).all()):
-        raise InputError(f"s: expected finite numbers yᵀK⁻¹y/P of zero or more, got {s.min()!r}.")
+        raise InputError(f"s: expected finite numbers yᵀK⁻¹y/P of zero or more, got {np.min(s):g}.")
     saddle = saddle_factor(alpha, s)
     if width is None:
         t = np.asarray((1.0 + alpha * s) / (1.0 + alpha))
@@ -80,8 +80,10 @@ def saddle_factor(alpha: Any, s: Any) -> Any:
 
 
 def integrated_factor(N: float, P: float, s: float) -> float:
-    """⟨Q⟩ at T → 0: Q|D is generalised inverse Gaussian with p = (N_1 − P)/2, ψ = N_1, χ = Ps, P and s above zero."""
+    """⟨Q⟩ at T → 0: Q|D is generalised inverse Gaussian with p = (N_1 − P)/2, ψ = N_1, χ = Ps; P above zero."""
     p, psi, chi = 0.5 * (N - P), float(N), P * s
+    if chi == 0.0:
+        return max(2.0 * p / psi, 0.0)  # a gamma variable, or all of Q at zero
     # in u = log Q the density is log-concave, and the trapezoidal rule exact to rounding; Bessel functions overflow
     root = np.hypot(p, np.sqrt(psi * chi))
     peak = np.log((p + root) / psi) if p >= 0 else np.log(chi / (root - p))

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
+from scipy.integrate import quad
 
 from widthwise.activations.callables import evaluate
 from widthwise.activations.phi import resolve
 from widthwise.errors import InputError, unknown_name
+from widthwise.posterior import checks
 from widthwise.prior.unit import normal_rule
 
 ONE_POINT = ("mixture", "student-t", "gaussian")
@@ -27,13 +29,15 @@ def tail(N: float, thresholds: Any, law: str = "mixture") -> Float[np.ndarray, "
 
     Args:
         N: N_1, or ν; above 2 for "student-t".
-        thresholds: t, one or several.
+        thresholds: t, one or several, zero or more.
         law: "mixture", "student-t" or "gaussian".
 
     Raises:
-        InputError: an unknown law, or a t law without variance.
+        InputError: an unknown law, a t law without variance, or a number out of range.
     """
-    t = np.atleast_1d(np.asarray(thresholds, dtype=float))
+    N, t = checks.positive("N", N), checks.real_array("thresholds", np.atleast_1d(thresholds), (1,), "(n,)")
+    if (t < 0.0).any():
+        raise InputError(f"thresholds: expected numbers of zero or more, got {t.min():g}; tails are two-sided.")
     if law == "gaussian":
         return special.erfc(t / math.sqrt(2.0))
     if law == "student-t":
@@ -42,8 +46,6 @@ def tail(N: float, thresholds: Any, law: str = "mixture") -> Float[np.ndarray, "
         return 2.0 * stats.t.sf(t * math.sqrt(N / (N - 2.0)), N)
     if law != "mixture":
         raise unknown_name("law", law, ONE_POINT)
-    from scipy.integrate import quad
-
     chi2 = stats.chi2(N)
     low, high = chi2.ppf(1e-14), chi2.isf(1e-14)
     middle = [chi2.ppf(0.5), chi2.isf(1e-4)]
@@ -57,7 +59,7 @@ def tail(N: float, thresholds: Any, law: str = "mixture") -> Float[np.ndarray, "
     return np.array([one(float(each)) for each in t])
 
 
-def kurtosis(activation: Any, N: int, scale: float = 1.0) -> float:
+def kurtosis(activation: Any, N: float, scale: float = 1.0) -> float:
     """Excess kurtosis of f at one input of the network with one hidden layer, 3 (E[φ⁴]/E[φ²]² − 1)/N_1.
 
     6/N_1, the mixture's, for the identity.
@@ -66,7 +68,11 @@ def kurtosis(activation: Any, N: int, scale: float = 1.0) -> float:
         activation: a name or a callable.
         N: width.
         scale: variance of a pre-activation.
+
+    Raises:
+        InputError: an unknown activation, or a number that is not above zero.
     """
+    N, scale = checks.positive("N", N), checks.positive("scale", scale)
     z, w = normal_rule(128)
     phi = evaluate(resolve(activation), math.sqrt(scale) * z)
     return 3.0 * (float(w @ phi**4) / float(w @ phi**2) ** 2 - 1.0) / N

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
+from scipy.stats import qmc
 
 from widthwise.activations.callables import evaluate
 from widthwise.kernels import training_kernel
@@ -64,8 +65,6 @@ def one_layer(
     if root.shape[1] == 1:
         fine, coarse = (power(moments(z[None], w)[0]) for z, w in (normal_rule(128), normal_rule(64)))
         return fine, np.abs(fine - coarse)
-    from scipy.stats import qmc
-
     exponent, batches = max(math.ceil(math.log2(draws / BATCHES)), 0), []
     for number in range(BATCHES):
         unit = qmc.Sobol(root.shape[1], seed=stream(key, number)).random_base2(exponent)
@@ -76,7 +75,7 @@ def one_layer(
     spread = np.maximum(xx.mean(axis=0) - x.mean(axis=0) ** 2, np.finfo(float).tiny)
     beta = (xy.mean(axis=0) - x.mean(axis=0) * y.mean(axis=0)) / spread
     each = y - beta * (x - exact)
-    p = each.mean(axis=0)
+    p = np.minimum(each.mean(axis=0), 1.0 - np.finfo(float).eps)  # of an s so large that χ is zero
     value = power(p)
     return value, value * N / (1.0 - p) * each.std(axis=0, ddof=1) / math.sqrt(BATCHES)
 
