@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from widthwise.posterior.posterior import Posterior
 
 NORMAL_95 = 1.959964  # half of the central 95 % interval, in standard deviations
+_COPIES = 12  # matrices over all points that the neurons take
 POINTS = 128  # test points that are looked at, at most
 
 
@@ -248,6 +249,10 @@ def _some(law: AbstractLaw, at: Points) -> Points:
 def _neurons(law: AbstractLaw, at: Points) -> Edgeworth | None:
     """What Gaussian neurons leave out of the error: of one output at any depth, else of one layer."""
     network, T, y = law.source.network, law.temperature, law.targets
+    try:
+        checks.estimate_memory(len(y) + (0 if at.X is None else len(at.X)), _COPIES)
+    except InputError:
+        return None  # the cruder bar needs no more than the prediction did
     single = getattr(network, "depth", 0) == 1
     if isinstance(network, Convolutional):
         Q = _patches_order_parameter(law) if single else None
