@@ -147,6 +147,7 @@ def labelled(folder: Path | None) -> list[Task]:
         Task("digits", "digits 3/8", digits((3, 8))),
         Task("synthetic", "Gaussian, network teacher", network_teacher),
         Task("synthetic", "power law, quadratic teacher", lambda P: synthetic(P, TEST, N0=300, seed=2)),
+        Task("digits", "digits 0/1", digits((0, 1))),
     ]
     if folder is None:
         return tasks
@@ -154,6 +155,7 @@ def labelled(folder: Path | None) -> list[Task]:
     if Path(mnist).is_file():
         tasks.insert(1, Task("mnist", "MNIST odd/even", lambda P: images(mnist, P, TEST, (EVEN, ODD), seed=1)))
         tasks.append(Task("mnist", "MNIST 3/8", lambda P: images(mnist, P, TEST, ((3,), (8,)), seed=1)))
+        tasks.append(Task("mnist", "MNIST 0/1", lambda P: images(mnist, P, TEST, ((0,), (1,)), seed=1)))
     if Path(cifar).is_file():
         tasks.insert(2, Task("cifar", "CIFAR-10", lambda P: images(cifar, P, TEST, ((0,), (1,)), seed=1)))
         tasks.append(Task("cifar", "CIFAR-10, other images", lambda P: images(cifar, P, TEST, ((0,), (1,)), seed=2)))
@@ -245,3 +247,6 @@ def cases(folder: Path | None) -> Iterator[Case]:
     yield from flat("erf", 0.5, 1.0, size=128)
     yield from flat("erf", 2, 0.03, size=32)
     yield from flat("relu", 0.5, 1.0, size=32)
+    yield from flat("erf", 2, 0.01, size=32)
+    yield from flat("erf", 0.5, 0.01)
+    yield from flat("relu", 1, 0.01, size=32)

@@ -199,8 +199,39 @@ def test_copies_keep_the_bar_and_not_what_made_it(data):
     for result in (posterior.score(*data[2:]), posterior.training_error, posterior.certificate):
         for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
             assert again == result
-            assert again._judge is None
             assert again.theory_error == result.theory_error > 0.0
+
+
+def test_copying_a_posterior_asks_for_no_bar(data, monkeypatch):
+    import copy
+    import dataclasses
+
+    monkeypatch.setattr(room, "edgeworth", lambda *a, **kw: pytest.fail("too early"))
+    posterior = infer(network(), data)
+    score = posterior.score(*data[2:])
+    again = copy.deepcopy(posterior)
+    assert again.certificate == posterior.certificate
+    assert copy.copy(score) == score
+    assert dataclasses.asdict(score)["total"] == score.total
+    assert set(dataclasses.asdict(posterior.certificate)) == {f.name for f in dataclasses.fields(posterior.certificate)}
+
+
+def test_the_bar_is_that_of_the_test_set_as_it_was(data):
+    X_test, y_test = data[2].copy(), data[3].copy()
+    posterior = infer(network(), data)
+    expected = posterior.score(X_test, y_test).theory_error
+    score = posterior.score(X_test, y_test)
+    X_test[:], y_test[:] = 0.0, 5.0
+    assert score.theory_error == expected
+
+
+@pytest.mark.filterwarnings("ignore::widthwise.DataWarning")
+@pytest.mark.parametrize("widths", [(20,), (20, 30)])
+def test_inputs_that_are_all_zero_have_a_bar(widths):
+    X, y = np.zeros((4, 12)), np.arange(4.0)
+    posterior = ww.infer(network(widths), X, y, temperature=T)
+    assert np.isfinite(posterior.score(X, y).theory_error)
+    assert np.isfinite(posterior.training_error.theory_error)
 
 
 def test_it_survives_a_file(data, tmp_path):

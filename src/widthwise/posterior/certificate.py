@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from widthwise.actions import MatrixAction
 from widthwise.errors import NumericalError
 from widthwise.posterior.gaussianity import Gaussianity
-from widthwise.posterior.judged import Judge, Judged
+from widthwise.posterior.judged import Judged
 from widthwise.saddle import Saddle
 
 MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at most
@@ -59,7 +59,6 @@ class Certificate(Judged):
     monte_carlo_error: float | None = None
     ess: float | None = None
     rhat: float | None = None
-    _judge: Judge | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @property
     def converged(self) -> bool:

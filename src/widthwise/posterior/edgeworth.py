@@ -298,4 +298,5 @@ def _root(network: FullyConnected, layer: Layer, X: Float[np.ndarray, "p N0"] | 
     if X is not None and X.shape[1] < len(C):
         bias = np.full((len(X), 1), math.sqrt(network.bias_variances[0]))
         return np.concatenate([X / math.sqrt(network.precisions[0] * X.shape[1]), bias], axis=1)
-    return np.linalg.cholesky(C + _JITTER * float(np.trace(C)) / len(C) * np.eye(len(C)))
+    jitter = _JITTER * float(np.trace(C)) / len(C) + float(np.finfo(float).tiny)  # also of inputs that are all zero
+    return np.linalg.cholesky(C + jitter * np.eye(len(C)))

@@ -151,7 +151,7 @@ def error_bar(posterior: Posterior, errors: Errors, at: Points = TRAINING) -> Er
     Args:
         posterior: of any network and approximation.
         errors: the prediction.
-        at: the test set, of which at most `POINTS` are looked at; without one the prediction is the training error.
+        at: `some` points of the test set; without any the prediction is the training error.
 
     Returns:
         None where no theory of finite width is known (several convolutional layers, not linear).
@@ -162,14 +162,13 @@ def error_bar(posterior: Posterior, errors: Errors, at: Points = TRAINING) -> Er
     better = _better(posterior)
     if better is None:
         return None
-    some = _some(posterior.law, at)
-    own, parts, departure = _total(posterior, some), {}, None
+    own, parts, departure = _total(posterior, at), {}, None
     scale = errors.total / own if own else 0.0
     if better is not posterior:
-        parts["approximation"] = abs(own - _total(better, some))
+        parts["approximation"] = abs(own - _total(better, at))
     if not better.exact:
-        found = evidence(better, some)
-        parts |= found.parts(WEIGHTS[some.X is None, found.neurons is not None])
+        found = evidence(better, at)
+        parts |= found.parts(WEIGHTS[at.X is None, found.neurons is not None])
         departure = None if found.neurons is None else scale * found.neurons.total
     return ErrorBar(errors.total, {name: scale * part for name, part in parts.items() if part} | drawn, departure)
 
@@ -231,19 +230,23 @@ def _total(posterior: Posterior, at: Points) -> float:
     return posterior.training_error.total if at.X is None else posterior.score(at.X, at.y, at.diagonal).total
 
 
-def _some(law: AbstractLaw, at: Points) -> Points:
-    """At most `POINTS` of them, evenly spaced, in the shapes of the training examples."""
+def some(law: AbstractLaw, at: Points) -> Points:
+    """At most `POINTS` test points, evenly spaced: copies, checked and in the shapes of the training examples.
+
+    Args:
+        law: of the training examples.
+        at: what a score was asked for.
+    """
     if at.X is None:
         return at
-    X = law.source.check(at.X.X if isinstance(at.X, PreparedInputs) else at.X)
+    X = np.asarray(at.X.X if isinstance(at.X, PreparedInputs) else at.X)
+    chosen = np.unique(np.linspace(0, len(X) - 1, POINTS).round().astype(int))
     outputs = None if law.targets.ndim == 1 else law.targets.shape[1]
-    y, diagonal = checks.targets(at.y, len(X), "y_test", outputs), at.diagonal
-    if len(X) <= POINTS:
-        return Points(X, y, diagonal)
-    chosen = np.linspace(0, len(X) - 1, POINTS).round().astype(int)
+    y = checks.targets(at.y, len(X), "y_test", outputs)
+    diagonal = None if at.diagonal is None else np.asarray(at.diagonal)
     if diagonal is not None:
-        diagonal = np.asarray(diagonal)[chosen] if np.ndim(diagonal) == 1 else np.diagonal(diagonal)[chosen]
-    return Points(X[chosen], y[chosen], diagonal)
+        diagonal = (diagonal if diagonal.ndim == 1 else diagonal.diagonal())[chosen]
+    return Points(law.source.check(X[chosen]), y[chosen], diagonal)
 
 
 def _neurons(law: AbstractLaw, at: Points) -> Edgeworth | None:

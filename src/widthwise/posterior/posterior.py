@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from widthwise.errors import InputError
 from widthwise.posterior import checks
 from widthwise.posterior.calibration import LEVELS, Calibration, calibration
 from widthwise.posterior.certificate import Certificate, Validity
-from widthwise.posterior.error_bar import Points, error_bar
+from widthwise.posterior.error_bar import Points, error_bar, some
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
@@ -48,7 +48,7 @@ class Posterior:
     law: AbstractLaw = field(repr=False)
 
     def __post_init__(self) -> None:
-        judged = replace(self.certificate, _judge=lambda: self.training_error.error_bar)
+        judged = self.certificate.judged_by(lambda: self.training_error.error_bar)
         object.__setattr__(self, "certificate", judged)
 
     @property
@@ -96,7 +96,7 @@ class Posterior:
     def training_error(self) -> Errors:
         """ε_t on the training set: .total .bias .variance; of D outputs the sum over them."""
         found = self.law.training_error()
-        return replace(found, _judge=partial(error_bar, self, found))
+        return found.judged_by(lambda: error_bar(self, found))
 
     @cached_property
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:
@@ -146,7 +146,8 @@ class Posterior:
         """
         parts = [(score(prediction, y), len(y)) for prediction, y in self._predicted(X_test, y_test, diagonal)]
         whole = together([part for part, _ in parts], [size for _, size in parts])
-        return replace(whole, _judge=partial(error_bar, self, whole, Points(X_test, y_test, diagonal)))
+        at = some(self.law, Points(X_test, y_test, diagonal))  # now: the arrays may change before the bar is asked for
+        return whole.judged_by(lambda: error_bar(self, whole, at))
 
     def calibration(self, X_test: Any, y_test: Any, levels: Any = LEVELS, *, diagonal: Any = None) -> Calibration:
         """Whether test targets fall into the predicted intervals as often as these promise, and how wide they are.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.posterior.judged import Judge, Judged
+from widthwise.posterior.judged import Judged
 from widthwise.posterior.prediction import Prediction
 
 
@@ -26,7 +26,6 @@ class Errors(Judged):
     bias: float
     variance: float
     monte_carlo_error: float | None = field(default=None, kw_only=True)
-    _judge: Judge | None = field(default=None, kw_only=True, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ def together(parts: list[Score], sizes: list[int]) -> Score:
         entries = [getattr(part, name) for part in parts]
         return None if None in entries else float(share @ np.array(entries))
 
-    names = [entry.name for entry in fields(Score) if entry.name != "_judge"]
-    return Score(**{name: mean(name) for name in names})  # type: ignore[arg-type]
+    return Score(**{entry.name: mean(entry.name) for entry in fields(Score)})  # type: ignore[arg-type]
 
 
 def standard_error(weights: Float[np.ndarray, " G"], totals: Float[np.ndarray, " G"]) -> float | None:

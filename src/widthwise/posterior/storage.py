@@ -44,7 +44,7 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         posterior: any.
         path: of the file; an existing one is replaced.
     """
-    law, found = posterior.law, posterior.certificate
+    law = posterior.law
     header = {
         "format": FORMAT,
         "kind": law.kind,
@@ -53,7 +53,7 @@ def save(posterior: Posterior, path: str | os.PathLike[str]) -> None:
         "approximation": posterior.approximation,
         "exact": posterior.exact,
         "solver": law.solver,
-        "certificate": {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name[0] != "_"},
+        "certificate": dataclasses.asdict(posterior.certificate),
     }
     arrays = {"header": np.array(json.dumps(header)), "X": law.source.X, "y": law.targets, **law.arrays()}
     with whole(path) as file:
