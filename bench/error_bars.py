@@ -1,6 +1,6 @@
 """The weights of the theory's error bar, found from sampled networks, and what a bar is worth on data left out.
 
-    bar = Σ_k w_k x_k,   w ≥ 0 minimises the mean of ρ_q(log|Δ| − log bar),   ρ_q(u) = max(q u, (q − 1) u),   q = 0.96
+    bar = Σ_k w_k x_k,   w ≥ 0 minimises the mean of ρ_q(log|Δ| − log bar),   ρ_q(u) = max(q u, (q − 1) u),   q = 0.97
 
 Δ is predicted less sampled error. Quantile regression (Koenker & Bassett 1978, Econometrica 46, 33) of a logarithm: the
 bar covers a share q of what it was fitted to, and is as small as it can be, in proportion.
@@ -17,8 +17,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-LEVEL = 0.96  # of what a bar is fitted to; of data left out it then covers 95 %
-SEEN, UNSEEN = ("neurons", "depth", "beyond", "width"), ("beyond", "width", "finite")
+LEVEL = 0.97  # of what a bar is fitted to; of data left out it then covers 95 %
+SEEN, UNSEEN = ("neurons", "beyond", "width"), ("beyond", "width", "finite")
 BEYOND = 0.5  # ρτ from which neurons specialise
 _SOFT = 0.02  # over how much of log|Δ| the corner of ρ is rounded
 _STARTS = 8
@@ -70,7 +70,6 @@ def read(path: Path, which: str) -> list[Row]:
             if line[f"{which}_neurons"]:
                 departure = float(line[f"{which}_neurons"]) / error
                 terms["neurons"] = departure / (1.0 + 2.0 * departure)
-                terms["depth"] = terms["neurons"] * line["widths"].count("-")
             rows.append(
                 Row(
                     line["family"],

@@ -18,7 +18,7 @@ _CANDIDATES = (
     ("ρτ and a constant", ("product", "constant")),
     ("max(0, ρτ − ½), 1/N", ("beyond", "width")),
     ("neurons", ("neurons",)),
-    ("**neurons (more for each layer), max(0, ρτ − ½), 1/N**", error_bars.SEEN),
+    ("**neurons, max(0, ρτ − ½), 1/N**", error_bars.SEEN),
     ("\\|ε − ε_∞\\|, max(0, ρτ − ½), 1/N: neurons not looked at", error_bars.UNSEEN),
 )
 
@@ -72,7 +72,8 @@ def tables(rows: list[dict[str, Any]], csv: Path) -> dict[str, str]:
         "candidates": _candidates(rows),
         "verdicts": _verdicts(rows),
         "families": _by(csv, lambda row: row.family, "left out"),
-        "kinds": _by(csv, _kind, "networks"),
+        "kinds": _by(csv, lambda row: row.group, "networks"),
+        "temperatures": _by(csv, _temperature, "temperature"),
         "weights": _weights(csv),
         "misses": _misses(csv),
         "departures": _departures(rows),
@@ -124,8 +125,9 @@ def _by(csv: Path, key: Any, title: str) -> str:
     return _lines(("error", title, *_WORTH), body)
 
 
-def _kind(row: error_bars.Row) -> str:
-    return row.group
+def _temperature(row: error_bars.Row) -> str:
+    T = float(row.name.rsplit("T ", 1)[1])
+    return "T ≤ 0.03" if T <= 0.03 else "T = 0.1" if T < 0.5 else "T = 1"
 
 
 def _weights(csv: Path) -> str:
@@ -138,7 +140,7 @@ def _weights(csv: Path) -> str:
     return _lines(("error", "the neurons are", *_TERMS), body)
 
 
-_TERMS = ("neurons", "depth", "beyond", "width", "finite")
+_TERMS = ("neurons", "beyond", "width", "finite")
 
 
 def _misses(csv: Path) -> str:

@@ -121,14 +121,14 @@ class Limits:
 NUMBER = Limits(
     0.5,
     0.8,
-    "within 1.6 % in nine of ten such networks, 6.7 % off at worst",
-    "off by up to 36 %",
+    "within 2.5 % in nine of ten such networks, 6.7 % off at worst",
+    "off by up to 38 %",
     "off by 0.5 to 160 %",
 )
 LAYERS = Limits(
     0.04,
     0.25,
-    "within 3.6 % in nine of ten such deep networks, 6.9 % off at worst",
+    "within 6.2 % in nine of ten such deep networks, 6.9 % off at worst",
     "off by 0.7 to 8 % in nine of ten",
     "off by 3 to 11 %, training errors by more",
 )

@@ -1,9 +1,9 @@
 """The theory's own error bar: how far the sampled network's error may be from the predicted one, without sampling.
 
-    half-width/ε = (w₁ + w₄(L − 1)) x/(1 + 2x) + w₂ max(0, ρτ − ½) + w₃/N,   x = (|δbias| + |δvar|)/ε
+    half-width/ε = w₁ x/(1 + 2x) + w₂ max(0, ρτ − ½) + w₃/N,   x = (|δbias| + |δvar|)/ε
 
 δ is the neurons' first-order departure from Gaussian ones (`edgeworth`), which overshoots where it is large; ρτ how
-deep in the regime where neurons specialise (`Validity`); N the narrowest of the L layers. Where the neurons are not
+deep in the regime where neurons specialise (`Validity`); N the narrowest layer. Where the neurons are not
 looked at (several outputs or patches at depth, precomputed kernels) the distance |ε − ε_∞| to infinite width stands in
 for δ: a cruder bar. The weights are those of docs/truth.md, where 95 % of the sampled errors of data that were not
 fitted to lie inside: `make bench-truth` finds them.
@@ -45,14 +45,12 @@ class Weights:
 
     Args:
         neurons: of x/(1 + 2x), x = (|δbias| + |δvar|)/ε.
-        depth: of the same, for every layer but one.
         beyond: of max(0, ρτ − ½).
         width: of 1/N.
         finite: of |ε − ε_∞|/ε.
     """
 
     neurons: float = 0.0
-    depth: float = 0.0
     beyond: float = 0.0
     width: float = 0.0
     finite: float = 0.0
@@ -61,10 +59,10 @@ class Weights:
 # (of the training error, with the neurons known): from `make bench-truth`; tests/posterior/test_error_bar.py finds them
 # again in docs/truth.csv
 WEIGHTS = {
-    (False, True): Weights(neurons=1.179, depth=0.326, beyond=0.281, width=0.258),
-    (True, True): Weights(neurons=1.047, depth=0.052, beyond=0.399, width=0.325),
-    (False, False): Weights(width=4.201, finite=0.223),
-    (True, False): Weights(beyond=1.004, width=1.002, finite=0.865),
+    (False, True): Weights(neurons=1.866, beyond=0.323, width=0.246),
+    (True, True): Weights(neurons=1.619, beyond=0.403, width=0.208),
+    (False, False): Weights(width=7.890, finite=0.060),
+    (True, False): Weights(width=6.821, finite=0.491),
 }
 
 
@@ -77,7 +75,6 @@ class Evidence:
         infinite: ε_∞, of infinite width.
         product: ρτ at the saddle.
         width: N of the narrowest layer.
-        depth: L.
         neurons: what Gaussian neurons leave out; None where they are not looked at.
     """
 
@@ -85,7 +82,6 @@ class Evidence:
     infinite: float
     product: float
     width: int
-    depth: int
     neurons: Edgeworth | None
 
     def parts(self, weights: Weights) -> dict[str, float]:
@@ -99,8 +95,7 @@ class Evidence:
         if self.neurons is not None:
             departure = abs(self.neurons.bias) + abs(self.neurons.variance)
             if departure > 0.0:
-                weight = weights.neurons + weights.depth * (self.depth - 1)
-                parts["neurons"] = weight * departure * self.error / (self.error + 2.0 * departure)
+                parts["neurons"] = weights.neurons * departure * self.error / (self.error + 2.0 * departure)
         return parts
 
 
@@ -185,7 +180,6 @@ def evidence(posterior: Posterior, at: Points) -> Evidence:
         infinite=_total(companion(posterior, "infinite"), at),
         product=posterior.validity.product,
         width=min(posterior.network.widths),
-        depth=posterior.network.depth,
         neurons=_neurons(posterior.law, at),
     )
 
