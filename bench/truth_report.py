@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 APPROXIMATIONS = ("infinite", "saddle", "integrated")
 _WORDS = {"synthetic": "synthetic", "digits": "digits", "mnist": "MNIST", "cifar": "CIFAR-10", "uci": "UCI tables"}
 FAMILIES = tuple(_WORDS)
+_COLD = "T ≤ 0.03"
 _CANDIDATES = (
     ("constant", ("constant",)),
     ("ρτ and a constant", ("product", "constant")),
@@ -49,13 +50,18 @@ def _headline(csv: Path) -> str:
         ("", "bar", "sampled errors inside", "median of bar/deviation", "rank correlation with deviation"), body
     )
     rows = _known(csv, "test")
+    cold = [i for i, row in enumerate(rows) if _temperature(row) == _COLD]
+    colder = error_bars.worth([rows[i] for i in cold], error_bars.left_out(rows, error_bars.SEEN)[cold])
     families = ", ".join(_WORDS[name] for name in FAMILIES if any(row.family == name for row in rows))
     return "\n".join(
         (
-            f"On {len(rows)} sampled networks ({families}; one to three layers, several outputs, patches), the bars of",
-            "each family of data calibrated on the others:",
+            f"On {len(rows)} sampled networks ({families};",
+            "one to three layers, several outputs, patches), the bars of each family of data calibrated on the others:",
             "",
             table,
+            "",
+            f"Of the cold ones ({_COLD}) {100 * colder.coverage:.0f} % of the test errors are inside:",
+            "easy tasks with erf are where the bar is least true.",
             "",
             "![Error bars against true deviations](docs/truth.png)",
             "",
@@ -127,7 +133,7 @@ def _by(csv: Path, key: Any, title: str) -> str:
 
 def _temperature(row: error_bars.Row) -> str:
     T = float(row.name.rsplit("T ", 1)[1])
-    return "T ≤ 0.03" if T <= 0.03 else "T = 0.1" if T < 0.5 else "T = 1"
+    return _COLD if T <= 0.03 else "T = 0.1" if T < 0.5 else "T = 1"
 
 
 def _weights(csv: Path) -> str:
