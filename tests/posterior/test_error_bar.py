@@ -124,6 +124,10 @@ def test_what_has_no_neurons_to_look_at_has_a_bar(data):
     assert "neurons" in plain.error_bar.parts
     assert "neurons" not in bare.error_bar.parts
     assert bare.theory_error > 0.0
+    once = ww.prepare(ww.PrecomputedKernel((30,)), kernel(X))
+    for points, diagonal in ((once.at(kernel(X_test, X), own), None), (kernel(X_test, X), kernel(X_test))):
+        again = ww.infer(once, y, temperature=T).score(points, y_test, diagonal)
+        assert again.theory_error == pytest.approx(bare.theory_error, rel=1e-8)
 
 
 def test_several_outputs_and_patches_have_one(data):

@@ -233,12 +233,16 @@ def some(law: AbstractLaw, at: Points) -> Points:
     """
     if at.X is None:
         return at
-    X = np.asarray(at.X.X if isinstance(at.X, PreparedInputs) else at.X)
+    X, diagonal = at.X, at.diagonal
+    if isinstance(X, PreparedInputs):
+        diagonal = None if law.source.pairs else X.cross.diagonal
+        X = X.X
+    X = np.asarray(X)
     chosen = np.unique(np.linspace(0, len(X) - 1, POINTS).round().astype(int))
     outputs = None if law.targets.ndim == 1 else law.targets.shape[1]
     y = checks.targets(at.y, len(X), "y_test", outputs)
-    diagonal = None if at.diagonal is None else np.asarray(at.diagonal)
     if diagonal is not None:
+        diagonal = np.asarray(diagonal)
         diagonal = (diagonal if diagonal.ndim == 1 else diagonal.diagonal())[chosen]
     return Points(law.source.check(X[chosen]), y[chosen], diagonal)
 
