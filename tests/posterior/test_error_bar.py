@@ -88,6 +88,28 @@ def test_the_parts_add_up_and_say_what_they_are_made_of(data):
         assert bar.parts["width"] == pytest.approx(weights.width * score.total / 30)
 
 
+@pytest.mark.parametrize("closure", ["global", "nested"])
+def test_the_neurons_are_those_of_the_network_at_its_saddle(data, closure):
+    """Dressed: Q in the precisions, all of it in the readout's or each in its own layer's."""
+    from dataclasses import replace
+
+    from widthwise.posterior.edgeworth import edgeworth
+
+    X, y, X_test, y_test = data
+    net = network((8, 12), closure=closure)
+    posterior = infer(net, data)
+    Q, lam = posterior.order_parameters["Q"], np.array(net.precisions)
+    assert np.all(np.abs(np.log(Q)) > 0.01)
+    if closure == "global":
+        lam[-1] /= np.prod(Q)
+    else:
+        lam[1:] /= Q
+    dressed = replace(net, weight_precisions=tuple(map(float, lam)))
+    for score, at in ((posterior.score(X_test, y_test), (X_test, y_test)), (posterior.training_error, (None, None))):
+        expected = edgeworth(dressed, X, y, *at, T, product=closure == "global")
+        assert score.error_bar.departure == pytest.approx(expected.total, rel=1e-6)
+
+
 def test_the_bar_vanishes_with_the_width(data):
     one, hundred = (infer(network((N,)), data).score(*data[2:]).error_bar.relative for N in (100, 10_000))
     assert 50 < one / hundred < 200
@@ -149,6 +171,24 @@ def test_where_no_theory_is_known_there_is_none(data):
     wide = ww.infer(stack, X.reshape(-1, 8, 8), y, temperature=T, approximation="infinite")
     assert wide.score(X_test.reshape(-1, 8, 8), y_test).theory_error is None
     assert wide.training_error.theory_error is None
+
+
+def test_linear_networks_that_no_theory_covers_have_none(data):
+    X, y, X_test, y_test = data
+    net = network((6, 5), "identity", bias_variance=0.3)
+    wide = ww.infer(net, X, np.stack([y, -y], axis=1), temperature=T, approximation="infinite")
+    assert wide.score(X_test, np.stack([y_test, -y_test], axis=1)).theory_error is None
+
+
+def test_a_better_theory_that_has_not_converged_judges_nothing(data, monkeypatch):
+    from dataclasses import replace
+
+    wide = infer(network((12,)), data, approximation="infinite")
+    found = room.companion(wide, None)
+    assert wide.training_error.theory_error > 0.0
+    lost = replace(found, certificate=replace(found.certificate, status="not converged"))
+    monkeypatch.setattr(room, "companion", lambda posterior, approximation: lost)
+    assert infer(network((12,)), data, approximation="infinite").training_error.theory_error is None
 
 
 def test_it_is_not_computed_before_it_is_asked_for(data, monkeypatch):

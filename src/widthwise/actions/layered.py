@@ -279,9 +279,11 @@ class LayeredAction:
     def _covariance(self, point: StationaryPoint) -> Float[np.ndarray, "L L"]:
         """2 (N_L ∂²S)⁻¹ in u; where that is not positive definite, of the prior alone."""
         H = hessian_of(self.value_and_gradient, point.x)
-        if not (np.isfinite(H).all() and np.linalg.eigvalsh(H)[0] > 0.0):
-            H = np.diag(self._N / self._N[-1] * np.maximum(np.exp(point.x), 1.0))
-        return np.linalg.inv(0.5 * float(self._N[-1]) * H)
+        if np.isfinite(H).all():
+            curvatures, axes = np.linalg.eigh(H)
+            if curvatures[0] > 0.0:
+                return (2.0 / float(self._N[-1])) * (axes / curvatures) @ axes.T
+        return np.diag(2.0 / (self._N * np.maximum(np.exp(point.x), 1.0)))
 
     def _inside(self, Q: Layers) -> bool:
         return self.closure.everywhere or self.semi_definite(Q)

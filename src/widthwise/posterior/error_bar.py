@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from widthwise.activations import resolve
 from widthwise.errors import InputError
 from widthwise.networks import Convolutional, FullyConnected
 from widthwise.posterior import checks
@@ -30,6 +29,7 @@ from widthwise.posterior.patches import PatchLaw
 from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw, infer_scalar
 from widthwise.posterior.score import Errors
+from widthwise.posterior.sources import is_linear
 
 if TYPE_CHECKING:
     from widthwise.posterior.posterior import Posterior
@@ -149,7 +149,8 @@ def error_bar(posterior: Posterior, errors: Errors, at: Points = TRAINING) -> Er
         at: `some` points of the test set; without any the prediction is the training error.
 
     Returns:
-        None where no theory of finite width is known (several convolutional layers, not linear).
+        None where no theory of finite width is known (several convolutional layers that are not linear, several outputs
+        with biases at depth), or where the better one that there is has not converged.
     """
     drawn = {} if errors.monte_carlo_error is None else {"draws": NORMAL_95 * errors.monte_carlo_error}
     if posterior.exact:
@@ -202,21 +203,16 @@ def companion(posterior: Posterior, approximation: str | None) -> Posterior:
     )  # fmt: skip
 
 
-def is_linear(network: Any) -> bool:
-    """Whether φ is the identity, for which the integral over the order parameters is exact."""
-    return getattr(network, "phi", None) == resolve("identity")
-
-
 def _better(posterior: Posterior) -> Posterior | None:
     """The theory of finite width that the prediction is judged by: its own, or a better one that there is."""
-    if is_linear(posterior.network):
-        return companion(posterior, "integrated")
-    if posterior.approximation != "infinite":
+    linear = is_linear(posterior.network)
+    if not linear and posterior.approximation != "infinite":
         return posterior
     try:
-        return companion(posterior, None)
+        found = companion(posterior, "integrated" if linear else None)
     except InputError:
         return None
+    return found if found.certificate.converged else None
 
 
 def _total(posterior: Posterior, at: Points) -> float:

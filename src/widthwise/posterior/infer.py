@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from widthwise.actions import MonteCarlo, ScalarAction
-from widthwise.activations import resolve
 from widthwise.errors import InputError, NumericalError, unknown_name
 from widthwise.kernels import TrainingKernel
 from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
@@ -28,7 +27,7 @@ from widthwise.posterior.patches import infer_patches
 from widthwise.posterior.posterior import Posterior
 from widthwise.posterior.prepare import Prepared
 from widthwise.posterior.scalar import infer_scalar
-from widthwise.posterior.sources import AbstractSource, Inputs, Network, source_of
+from widthwise.posterior.sources import AbstractSource, Inputs, Network, is_linear, source_of
 from widthwise.saddle import Status
 
 APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter")
@@ -110,7 +109,7 @@ def infer(
     _check_covered(source.network, name)
     if solver is not None and not multiplies_one_kernel(source.network) and name != "infinite":
         raise InputError(f"solver: expected none for {source.network.name}, got {solver!r}; leave it out.")
-    exact = name == "integrated" and _is_linear(source.network)
+    exact = name == "integrated" and is_linear(source.network)
     law: AbstractLaw
     if _by_patches(source.network, name):
         if isinstance(network, Prepared):
@@ -150,7 +149,7 @@ def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
 def _approximation(network: Network, name: str | None) -> str:
     if name is None:
         patches = _by_patches(network, "integrated")
-        return "integrated" if patches or _is_linear(network) else "saddle"
+        return "integrated" if patches or is_linear(network) else "saddle"
     if name not in APPROXIMATIONS:
         raise unknown_name("approximation", name, APPROXIMATIONS)
     return name
@@ -194,7 +193,7 @@ def _check_covered(network: Network, approximation: str) -> None:
 
 def _check_stack(network: Convolutional, approximation: str) -> None:
     """Several convolutional layers of finitely many channels: integrated over, for the identity."""
-    if not _is_linear(network):
+    if not is_linear(network):
         raise InputError(
             f'approximation: expected "infinite" for {network.depth} convolutional layers of {network.phi.name}, got '
             f"finitely many channels ({approximation}): those are exact for the identity alone; for another activation "
@@ -206,10 +205,6 @@ def _check_stack(network: Convolutional, approximation: str) -> None:
             f'approximation: expected "integrated" or "infinite" for {network.depth} convolutional layers, got '
             f'"{approximation}"; their order parameters live on different grids and do not commute; leave it out.'
         )
-
-
-def _is_linear(network: Network) -> bool:
-    return not isinstance(network, PrecomputedKernel) and network.phi == resolve("identity")
 
 
 def _solver(P: int, approximation: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.activations import resolve
 from widthwise.errors import InputError
 from widthwise.kernels import (
     CrossKernel,
@@ -217,6 +218,11 @@ class Images(AbstractSource):
 
     def at(self, X: np.ndarray) -> Images:
         return Images(self.network, X)
+
+
+def is_linear(network: Network) -> bool:
+    """Whether φ is the identity, for which the integral over the order parameters is exact."""
+    return not isinstance(network, PrecomputedKernel) and network.phi == resolve("identity")
 
 
 def source_of(network: Any, X: Any, *, copies: int) -> AbstractSource:

@@ -15,6 +15,7 @@ from widthwise.errors import InputError
 from widthwise.sampling import checks, predictive
 from widthwise.sampling.burn_in import burn_in
 from widthwise.sampling.coordinates import Frame
+from widthwise.sampling.diagnostics import Diagnostics, diagnose
 from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_error
 from widthwise.sampling.patches import Network, above, inputs, rows
 from widthwise.sampling.predictive import Prediction, moments
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from widthwise.sampling.features import FeatureKernel
     from widthwise.sampling.weights import LayerWeights
 
-RHAT = 1.05
-ESS = 100
-DIVERGENT = 0.01
-WATCHED_POINTS = 16
 OF_EVERY_DRAW = (
     "log_likelihood",
     "acceptance",
@@ -39,37 +36,6 @@ OF_EVERY_DRAW = (
     "test_variance",
 )
 SHORTEST = 20  # draws of a chain that a burn-in can be told from
-
-
-@dataclass(frozen=True)
-class Diagnostics:
-    """Whether the chains can be believed.
-
-    Attributes:
-        status: "mixed" or "not mixed".
-        problems: what speaks against them, in words.
-        acceptance: mean over chains and draws.
-        step_size: after warm-up.
-        leapfrog_steps: of a trajectory, on average.
-        divergences: trajectories whose energy ran away, after warm-up.
-        rhat, ess, ess_tail: the worst over log likelihood, errors and the predictions at some points.
-        burn_in: draws of each chain that were dropped, because it had not settled yet.
-        weights_kept: draws of each chain whose weights were kept for `Samples.predict`.
-        seconds: the run took.
-    """
-
-    status: str
-    problems: tuple[str, ...]
-    acceptance: float
-    step_size: float
-    leapfrog_steps: float
-    divergences: int
-    rhat: float
-    ess: float
-    ess_tail: float
-    burn_in: int
-    weights_kept: int
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -260,44 +226,8 @@ class Samples:
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """Whether the chains can be believed.
-
-        Mixed: rank-normalised R-hat at most 1.05, bulk and tail ESS at least 100 for every watched quantity, at most
-        1 % of the trajectories divergent, and nothing still drifting.  [Vehtari et al. 2021, arXiv 1903.08008]
-        """
-        watched = [self.estimates["log_likelihood"], self.training_error]
-        watched += [self.generalisation_error] if self.y_test is not None else []
-        f = self.test_mean if self.test_mean.shape[2] else self.train_mean
-        f = f.reshape(*f.shape[:2], -1)
-        points = np.unique(np.linspace(0, f.shape[2] - 1, WATCHED_POINTS).astype(int))
-        watched += [estimate(f[..., i]) for i in points]
-        rhat, ess, tail = max(w.rhat for w in watched), min(w.ess for w in watched), min(w.ess_tail for w in watched)
-        divergences = int(np.sum(self.divergent))
-        problems = []
-        if rhat > RHAT:
-            problems.append(f"R-hat {rhat:.3f} (at most {RHAT})")
-        if ess < ESS:
-            problems.append(f"effective sample size {ess:.0f} (at least {ESS})")
-        if tail < ESS:
-            problems.append(f"effective sample size of the tails {tail:.0f} (at least {ESS})")
-        if self.drift:
-            problems.append(self.drift)
-        if divergences > DIVERGENT * self.divergent.size:
-            problems.append(f"{divergences} divergent of {self.divergent.size} (at most {DIVERGENT:.0%})")
-        return Diagnostics(
-            status="not mixed" if problems else "mixed",
-            problems=tuple(problems),
-            acceptance=float(self.acceptance.mean()),
-            step_size=self.step_size,
-            leapfrog_steps=float(self.leapfrog_steps.mean()),
-            divergences=divergences,
-            rhat=rhat,
-            ess=ess,
-            ess_tail=tail,
-            burn_in=self.dropped.shape[1],
-            weights_kept=self.weights.shape[1],
-            seconds=self.seconds,
-        )
+        """Whether the chains can be believed."""
+        return diagnose(self)
 
     def network_weights(self, *, key: int = 0, draws: int | None = None) -> list[LayerWeights]:
         """The weights of the real network, in its own units: W ~ N(0, 1/λ_ℓ) under the prior.
