@@ -201,3 +201,13 @@ def test_depth_ten_at_a_thousand_examples(closure, rng):
     assert found.best.residual < 1e-8 * found.best.hessian[-1]
     assert found.best.hessian[0] > 0
     assert action.rounding < 1e-8
+
+
+def test_wide_layers_are_spread_as_laplace_says(data):
+    """The weighted nodes' covariance of log Q is the Laplace approximation that the integral starts from."""
+    action = action_of(Nested, data, (4000, 6000))
+    nodes = action.integral
+    u = np.log(nodes.Q)
+    shift = u - nodes.weights @ u
+    covariance = (shift * nodes.weights[:, None]).T @ shift
+    np.testing.assert_allclose(action._covariance(action.saddle.best), covariance, rtol=0.02, atol=2e-6)

@@ -73,3 +73,13 @@ def inverse_traces(R: Matrix) -> tuple[float, float]:
         below = inverse[column:, column]
         square += 2.0 * float(blas.ddot(below, below))
     return float(diagonal.sum()), square - float(diagonal @ diagonal)
+
+
+def symmetric_root(K: Float[np.ndarray, "*n P P"]) -> Float[np.ndarray, "*n P P"]:
+    """R with R Rᵀ = K, also where K is singular, or rounding made it indefinite; of many at once.
+
+    Args:
+        K: symmetric.
+    """
+    values, vectors = np.linalg.eigh(K)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :])

@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.actions.chain import ChainPrior
-from widthwise.activations import resolve
 from widthwise.activations.duals import dual_of
 from widthwise.errors import InputError
 from widthwise.kernels import training_kernel
@@ -34,7 +33,7 @@ from widthwise.posterior import checks
 from widthwise.posterior.outputs import OutputsLaw, eigenvalues
 from widthwise.posterior.patches import PatchLaw
 from widthwise.posterior.scalar import ScalarLaw
-from widthwise.posterior.sources import AbstractSource, Inputs
+from widthwise.posterior.sources import AbstractSource, Inputs, is_linear
 
 if TYPE_CHECKING:
     from widthwise.posterior.posterior import Posterior
@@ -97,7 +96,7 @@ def _gram(posterior: Posterior, X1: Any, X2: Any, depth: int) -> Float[np.ndarra
     law, network = posterior.law, posterior.network
     if posterior.approximation == "infinite":
         return prior_kernel(law.source, X1, X2, depth)
-    linear = not isinstance(network, PrecomputedKernel) and network.phi == resolve("identity")
+    linear = is_linear(network)
     if linear and isinstance(law, PatchLaw) and network.depth == 1:
         return _of_patches(law, X1, X2)
     if not isinstance(law, OneKernel) or (isinstance(law, ScalarLaw) and law.mixture.c is not None):

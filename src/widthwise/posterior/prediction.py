@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
 from widthwise.errors import InputError
+from widthwise.numerics.lapack import symmetric_root
 
 _CERTAIN = 1e-100  # a deviation below which f is taken to be known
 DRAWS = 4096  # of the class scores at one point, where probabilities are wanted
@@ -167,16 +168,10 @@ class Prediction:
             if self.covariances is None:
                 scores = means[component, point] + variances[component, point] * z
             else:
-                roots = _roots(self.covariances[:, point])
+                roots = symmetric_root(self.covariances[:, point])
                 scores = means[component, point] + np.einsum("sde,se->sd", roots[component], z)
             shares[point] = np.bincount(scores.argmax(axis=1), minlength=D) / len(z)
         return shares
-
-
-def _roots(covariances: Float[np.ndarray, "G D D"]) -> Float[np.ndarray, "G D D"]:
-    """R with R Rᵀ the covariance, also where that is singular."""
-    values, vectors = np.linalg.eigh(covariances)
-    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
 
 
 def _gaussian(

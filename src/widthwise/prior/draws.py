@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.stats import chi2
 
 from widthwise.kernels import PatchKernels
+from widthwise.numerics.lapack import symmetric_root
 from widthwise.prior.forward import features
 from widthwise.prior.laws import Asked, ask, stream, whole
 from widthwise.prior.wishart import triangles
@@ -72,7 +73,7 @@ def _scaled(asked: Asked, n: int, key: int) -> Float[np.ndarray, "n P D"]:
     z, scale = stream(key, _FIELD).standard_normal((n, P, D)), stream(key, _SCALE)
     if asked.dense:
         return _patched(asked, z, scale)
-    g = _root(asked.kernel()) @ z
+    g = symmetric_root(asked.kernel()) @ z
     if asked.law == "gaussian":
         return g
     if asked.law == "student-t":  # a large χ² is a small scale: the same quantile from the other end
@@ -91,10 +92,4 @@ def _patched(asked: Asked, z: Float[np.ndarray, "n P 1"], scale: np.random.Gener
     A = triangles(scale, asked.network.widths[0], kernels.patches, len(z))
     Q, rows = A @ np.swapaxes(A, 1, 2), max(1, _BLOCK // kernels.size**2)
     blocks = [slice(i, i + rows) for i in range(0, len(z), rows)]
-    return np.concatenate([_root(kernels.combine(Q[b])) @ z[b] for b in blocks])
-
-
-def _root(K: Float[np.ndarray, "*n P P"]) -> Float[np.ndarray, "*n P P"]:
-    """R with R Rᵀ = K, also where K is singular."""
-    k, U = np.linalg.eigh(K)
-    return U * np.sqrt(np.maximum(k, 0.0))[..., None, :]
+    return np.concatenate([symmetric_root(kernels.combine(Q[b])) @ z[b] for b in blocks])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.numerics.lapack import symmetric_root
 from widthwise.posterior import Prediction
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.layers import LayersLaw
@@ -37,8 +38,7 @@ def draw(
         prediction = predict(law if len(weights) == 1 else component(law, int(g)))
         mean, size = prediction.mean, prediction.mean.size
         covariance = np.asarray(prediction.covariance).reshape(size, size)
-        values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = symmetric_root(0.5 * (covariance + covariance.T))
         parts.append(mean[..., None] + (root @ random.standard_normal((size, each[g]))).reshape(*mean.shape, -1))
     return np.concatenate(parts, axis=-1)[..., random.permutation(count)]
 
