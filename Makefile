@@ -11,7 +11,7 @@ TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 -
 .PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth evidence lint clean
 
 help:            ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,7 +49,7 @@ bench-sampling: $(VENV)/tested  ## all samplers on the same networks; rewrites d
 	$(ONE) $(BIN)/python bench/sampling.py --write docs/sampling.md
 	$(ONE) $(BIN)/python bench/posteriors.py --write docs/sampling.md
 
-bench-truth: $(VENV)/tested  ## the theory's own error bar against sampled networks; rewrites docs/truth.md (DATA=FOLDER adds real data; two hours)
+bench-truth: $(VENV)/tested  ## the theory's error bar against sampled networks; rewrites docs/truth.md (DATA=FOLDER; two hours)
 	$(ONE) $(BIN)/python bench/truth.py $(if $(DATA),--data $(DATA)) --store truth.db --write docs/truth.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
