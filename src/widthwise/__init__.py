@@ -29,8 +29,9 @@ _PUBLIC = {
     "compare": "widthwise.comparison",
     "calibration": "widthwise.comparison",
     "StudentTProcess": "widthwise.prior",
+    "memorisation": "widthwise.bound",
 }
-_ROOMS = ("prior",)  # public as they are: ww.prior.draw
+_ROOMS = ("bound", "prior", "replica", "training")  # public as they are: ww.prior.draw
 
 __all__ = ["__version__", *sorted((*_PUBLIC, *_ROOMS))]
 

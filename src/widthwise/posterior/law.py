@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from widthwise.posterior.certificate import Validity
+from widthwise.posterior.fit import Fit, Node
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource
@@ -26,9 +29,11 @@ class AbstractLaw(abc.ABC):
         source: the training inputs and their kernel.
         temperature: T.
         action: the effective action on these data.
+        drawn: whether the order parameters are random draws, if more than one.
     """
 
     kind: str
+    drawn: bool = False
     source: AbstractSource
     temperature: float
     action: Any
@@ -67,8 +72,17 @@ class AbstractLaw(abc.ABC):
         """τ, ρ and the neurons' kurtosis, and what they say."""
 
     @abc.abstractmethod
+    def nodes(self) -> Iterator[Node]:
+        """Every order parameter's Gaussian process on the training points."""
+
+    @cached_property
+    def fit(self) -> Fit:
+        """What they do together to the targets."""
+        return Fit.of(self.nodes(), self.temperature)
+
     def training_error(self) -> Errors:
         """ε_t; of several outputs their sum."""
+        return self.fit.errors(len(self.targets), drawn=self.drawn)
 
     @abc.abstractmethod
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:

@@ -17,12 +17,12 @@ from widthwise.numerics.spectra import FactoredSpectrum
 from widthwise.posterior import certificate, checks
 from widthwise.posterior.certificate import LAYERS, Certificate, Validity, validity
 from widthwise.posterior.engine import Engine
+from widthwise.posterior.fit import Node
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.mixture import Mixture
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw
-from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource, Closed, Inputs
 
 _CLOSURES: dict[str, type[AbstractClosure]] = {"nested": Nested, "linearised": Linearised}
@@ -94,15 +94,9 @@ class LayersLaw(AbstractLaw):
     def _kept(self) -> list[tuple[float, ScalarLaw]]:
         return [(float(weight), self.process(Q)) for weight, Q in zip(self.weights, self.Q)]
 
-    @cached_property
-    def _fit(self) -> tuple[Errors, Float[np.ndarray, " P"]]:
-        """ε_t, and ⟨A⁻¹y⟩, whose own square is the mean predictor's error."""
-        total, a = 0.0, np.zeros(len(self.y))
+    def nodes(self) -> Iterator[Node]:
         for weight, process in self.processes:
-            total += weight * process.training_error().total
-            a += weight * process.dual_vector()
-        bias = self.temperature**2 * float(a @ a) / len(a)
-        return Errors(total, bias, total - bias), a
+            yield Node(weight, self.temperature * process.dual_vector(), process.fit.freedom)
 
     def validity(self, *, exact: bool) -> Validity:
         # an integral is judged, as for one number, by its saddle
@@ -112,11 +106,8 @@ class LayersLaw(AbstractLaw):
         tau = terms.trace / own
         return validity(tau, terms.dual_energy / own / (1.0 + tau), None, exact=exact, limits=LAYERS)
 
-    def training_error(self) -> Errors:
-        return self._fit[0]
-
     def dual_vector(self) -> Float[np.ndarray, " P"]:
-        return self._fit[1]
+        return self.fit.residual / self.temperature
 
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
         X_new = X_new.X if isinstance(X_new, PreparedInputs) else X_new  # the preparation's kernel is not this one

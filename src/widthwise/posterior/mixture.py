@@ -15,7 +15,6 @@ from jaxtyping import Float
 from widthwise.kernels import CrossKernel
 from widthwise.numerics.spectra import AbstractSpectrum
 from widthwise.posterior.engine import Engine
-from widthwise.posterior.score import Errors
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Component:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """tr[K_R A⁻¹] = P m̄."""
+        """tr[K_R A⁻¹]."""
         freedom = self.q * self.spectrum.terms(self.q, self.t).trace
         if self.m is not None:
             freedom += self.t * self.d * float(self.Bm @ self.Bm) / self.g
@@ -94,24 +93,6 @@ def components(engine: Engine, mixture: Mixture, temperature: float) -> Iterator
     """(weight, component) of every node of the mixture."""
     for g, weight in enumerate(mixture.weights):
         yield float(weight), Component(engine, mixture.Q[g], None if mixture.c is None else mixture.c[g], temperature)
-
-
-def mean_dual_vector(engine: Engine, mixture: Mixture, temperature: float) -> Float[np.ndarray, " P"]:
-    """⟨A⁻¹y⟩ = (y − ⟨f⟩)/T in the spectrum's coordinates (P,)."""
-    return sum((weight * c.a for weight, c in components(engine, mixture, temperature)), np.zeros(len(engine.y)))
-
-
-def training_error(engine: Engine, mixture: Mixture, temperature: float) -> Errors:
-    """ε_t: residuals y − ⟨f⟩ = T a of each component, and its variance T tr[K_R A⁻¹]/P."""
-    P = len(engine.y)
-    residual = np.zeros(P)
-    total = 0.0
-    for weight, component in components(engine, mixture, temperature):
-        r = temperature * component.a
-        residual += weight * r
-        total += weight * (float(r @ r) + temperature * component.degrees_of_freedom)
-    bias = float(residual @ residual) / P
-    return Errors(float(total) / P, bias, float(total) / P - bias)
 
 
 @dataclass(frozen=True)

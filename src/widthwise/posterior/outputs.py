@@ -6,6 +6,7 @@ f | Q ~ GP(0, Q ⊗ K),   Q = V diag(q) Vᵀ:  in the coordinates V the outputs 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,10 +22,10 @@ from widthwise.numerics.spectra import EigenSpectrum
 from widthwise.posterior import certificate, checks
 from widthwise.posterior.certificate import LAYERS, MATRIX, Certificate, Validity, neuron_shares, validity
 from widthwise.posterior.engine import Engine
+from widthwise.posterior.fit import Node
 from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
-from widthwise.posterior.score import Errors, standard_error
 from widthwise.posterior.sources import AbstractSource
 
 
@@ -48,6 +49,7 @@ class OutputsLaw(AbstractLaw):
     monte_carlo: MonteCarlo = field(default_factory=MonteCarlo, repr=False)
     found: MatrixAction | None = field(default=None, repr=False)
     kind = "outputs"
+    drawn = True
 
     @property
     def source(self) -> AbstractSource:  # type: ignore[override]
@@ -107,20 +109,16 @@ class OutputsLaw(AbstractLaw):
         q, V = self._modes
         return (self.engine.rotated_targets @ V) / (self.temperature + self._k[:, None] * q[:, None, :])
 
-    def training_error(self) -> Errors:
-        (q, V), k, T = self._modes, self._k, self.temperature
-        P = len(k)
-        residual = T * (self._dual() @ V.transpose(0, 2, 1))  # y − ⟨f⟩, outputs as given
-        mean = np.tensordot(self.weights, residual, 1)
-        fitted = k[:, None] * q[:, None, :]
-        variance = T * (fitted / (T + fitted)).sum(axis=(1, 2))
-        each = ((residual**2).sum(axis=(1, 2)) + variance) / P
-        total, bias = float(self.weights @ each), float((mean**2).sum()) / P
-        return Errors(total, bias, total - bias, monte_carlo_error=standard_error(self.weights, each))
+    def nodes(self) -> Iterator[Node]:
+        (q, V), T = self._modes, self.temperature
+        residual = T * (self._dual() @ V.transpose(0, 2, 1))  # outputs as given
+        fitted = self._k[:, None] * q[:, None, :]
+        freedom = (fitted / (T + fitted)).sum(axis=(1, 2))
+        for weight, r, degrees in zip(self.weights, residual, freedom):
+            yield Node(float(weight), r, float(degrees))
 
     def dual_vector(self) -> Float[np.ndarray, "P D"]:
-        a = np.tensordot(self.weights, self._dual() @ self._modes[1].transpose(0, 2, 1), 1)
-        return self.engine.spectrum.rotate_back(a)
+        return self.engine.spectrum.rotate_back(self.fit.residual / self.temperature)
 
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
         means, variances, full = [], [], None

@@ -21,10 +21,10 @@ from widthwise.kernels import PatchKernels, StackKernels, patch_kernels
 from widthwise.numerics.lapack import cholesky, cholesky_solve, half_solve
 from widthwise.posterior import certificate, checks
 from widthwise.posterior.certificate import MATRIX, Certificate, Validity, neuron_shares, validity
+from widthwise.posterior.fit import Node
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
-from widthwise.posterior.score import Errors, standard_error
 from widthwise.posterior.sources import AbstractSource
 
 _BLOCK = 2**25  # entries of a cross kernel held at a time
@@ -60,6 +60,7 @@ class PatchLaw(AbstractLaw):
     found: MatrixAction | None = field(default=None, repr=False)
     above: tuple[np.ndarray, ...] = field(default=(), repr=False)
     kind = "patches"
+    drawn = True
 
     @classmethod
     def of(
@@ -131,24 +132,14 @@ class PatchLaw(AbstractLaw):
                 R = cholesky(A, "T I + K_R(Q)")
                 yield float(self.weights[g]), R, cholesky_solve(R, y)
 
-    @cached_property
-    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
-        """⟨a⟩ (D P,), and of every component |T a|² + T tr K_R A⁻¹ (G,)."""
-        T, mean, each = self.temperature, np.zeros(self.y.size), []
+    def nodes(self) -> Iterator[Node]:
+        T = self.temperature
         for weight, R, a in self._factors():
-            mean += weight * a
             root = half_solve(R, np.eye(len(R)))
-            each.append(T * T * float(a @ a) + T * (len(R) - T * float(np.sum(root * root))))
-        return mean, np.array(each)
-
-    def training_error(self) -> Errors:
-        mean, each = self._fitted
-        P = len(self.y)
-        bias, total = self.temperature**2 * float(mean @ mean) / P, float(self.weights @ each) / P
-        return Errors(total, bias, total - bias, monte_carlo_error=standard_error(self.weights, each / P))
+            yield Node(weight, T * a, len(R) - T * float(np.sum(root * root)))
 
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:
-        a = self._fitted[0].reshape(self.outputs, -1).T
+        a = (self.fit.residual / self.temperature).reshape(self.outputs, -1).T
         return a[:, 0] if self.y.ndim == 1 else a
 
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,11 +17,11 @@ from widthwise.numerics.spectra import EigenSpectrum
 from widthwise.posterior import certificate, checks
 from widthwise.posterior.certificate import LAYERS, NUMBER, Certificate, Validity, validity
 from widthwise.posterior.engine import Engine
+from widthwise.posterior.fit import Node
 from widthwise.posterior.gaussianity import gaussianity
 from widthwise.posterior.law import AbstractLaw
-from widthwise.posterior.mixture import Mixture, condition, mean_dual_vector, training_error
+from widthwise.posterior.mixture import Mixture, components, condition
 from widthwise.posterior.prediction import Prediction
-from widthwise.posterior.score import Errors
 from widthwise.posterior.sources import AbstractSource
 
 
@@ -75,11 +76,13 @@ class ScalarLaw(AbstractLaw):
         rho = action.scale * terms.dual_energy / action.width / (1.0 + tau)
         return validity(tau, rho, along, exact=exact, limits=LAYERS if action.below else NUMBER)
 
-    def training_error(self) -> Errors:
-        return training_error(self.engine, self.mixture, self.temperature)
+    def nodes(self) -> Iterator[Node]:
+        T = self.temperature
+        for weight, component in components(self.engine, self.mixture, T):
+            yield Node(weight, T * component.a, component.degrees_of_freedom)
 
     def dual_vector(self) -> Float[np.ndarray, " P"]:
-        a = mean_dual_vector(self.engine, self.mixture, self.temperature)
+        a = self.fit.residual / self.temperature
         return self.engine.spectrum.rotate_back(a[:, None])[:, 0]
 
     def predict(self, X_new: Any, diagonal: Any, *, covariance: bool) -> Prediction:
