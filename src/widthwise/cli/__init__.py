@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widthwise.cli.commands import app
+from widthwise.cli.root import app
 from widthwise.errors import DataWarning, InputError, MissingExtra, NumericalError
 
 __all__ = ["app", "main", "run"]

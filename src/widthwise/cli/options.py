@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from widthwise.errors import InputError, unknown_name
-from widthwise.store import Store
 
 if TYPE_CHECKING:
     from widthwise.data import DataSet
@@ -151,23 +148,6 @@ class Sampling:
         else:
             more = f"sample longer, e.g. {longer}, which goes on from what {self.kept_in} holds"
         return f"the chains have not mixed: {'; '.join(diagnostics.problems)}; {more}."
-
-
-class KeptRun(Store):
-    """A store that knows whether it holds something of the one run that it is used for."""
-
-    holds = False
-
-    def get(self, key: str) -> Any:
-        entry = super().get(key)
-        self.holds = self.holds or entry is not None
-        return entry
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
-            yield
-        self.holds = True
 
 
 def network_of(request: Request) -> Any:

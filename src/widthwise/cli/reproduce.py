@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widthwise.cli.commands import app, interruptible
-from widthwise.cli.options import STORE, KeptRun
+from widthwise.cli.kept import KeptRun, interruptible
+from widthwise.cli.options import STORE
+from widthwise.cli.output import write
 from widthwise.errors import NumericalError
 
 if TYPE_CHECKING:
     from widthwise.reproduce import Reproduction
 
 
-@app.command()
 def reproduce(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="The study; without it, a list of them.")] = None,
     full: Annotated[bool, typer.Option("--full/--quick", help="Every point, or minutes on embedded data.")] = False,
@@ -71,7 +70,6 @@ def _run(name: str, *, quiet: bool, **asked: Any) -> Reproduction:
 
 def _write(files: dict[str, Path], found: Reproduction, figure: Any) -> None:
     """All three files or none."""
-    from widthwise.files import write_files
     from widthwise.report.figures import render
 
     contents = {
@@ -79,9 +77,7 @@ def _write(files: dict[str, Path], found: Reproduction, figure: Any) -> None:
         files["md"]: found.markdown().encode(),
         files["png"]: render(figure, "png"),
     }
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whole or not at all: a moment's patience
-    write_files(contents)
-    signal.signal(signal.SIGINT, before)
+    write(contents)
 
 
 def _console() -> Any:

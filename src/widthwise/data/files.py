@@ -6,7 +6,7 @@ import difflib
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +64,33 @@ def _first_line(error: BaseException) -> str:
 
 
 def _npz(path: Path) -> Source:
+    arrays = read_arrays(path, {*_SPLIT, *_POOL})
+    wanted = next((keys for keys in (_SPLIT, _POOL) if set(keys) <= set(arrays)), None)
+    if wanted is None:
+        raise InputError(
+            f"{path}: expected arrays X_train, y_train, X_test, y_test or X, y, "
+            f"got {', '.join(arrays) or 'none'}; save them under these names."
+        )
+    X, y, *test = (arrays[key] for key in wanted)
+    return Source(str(path), X, y, test[0], test[1]) if test else Source(str(path), X, y)
+
+
+def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray | None]:
+    """Named arrays of a .npz file, in its order; nothing is unpickled.
+
+    Args:
+        path: of the file.
+        names: which to read; of the others there is only the name, with None.
+
+    Raises:
+        InputError: not an archive of arrays, or one that cannot be read.
+    """
     try:
         with path.open("rb") as stream:  # ours to close: np.load leaves a broken archive open
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise InputError(f"{path}: expected an archive of named arrays, got a single array; use np.savez.")
-            names = tuple(archive.files)
-            wanted = next((keys for keys in (_SPLIT, _POOL) if set(keys) <= set(names)), None)
-            if wanted is None:
-                raise InputError(
-                    f"{path}: expected arrays X_train, y_train, X_test, y_test or X, y, "
-                    f"got {', '.join(names) or 'none'}; save them under these names."
-                )
-            X, y, *test = (archive[key] for key in wanted)
+            return {name: archive[name] if name in names else None for name in archive.files}
     except InputError:
         raise
     except ValueError as error:
@@ -88,7 +102,6 @@ def _npz(path: Path) -> Source:
         raise _broken(path, "npz", error) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
         raise _broken(path, "npz", error) from error
-    return Source(str(path), X, y, test[0], test[1]) if test else Source(str(path), X, y)
 
 
 def _broken(path: Path, kind: str, error: BaseException) -> InputError:
