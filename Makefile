@@ -8,7 +8,7 @@ ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth evidence lint clean
+.PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth bench-gap bench-probes evidence lint clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -51,6 +51,12 @@ bench-sampling: $(VENV)/tested  ## all samplers on the same networks; rewrites d
 
 bench-truth: $(VENV)/tested  ## the theory's error bar against sampled networks; rewrites docs/truth.md (DATA=FOLDER; two hours)
 	$(ONE) $(BIN)/python bench/truth.py $(if $(DATA),--data $(DATA)) --store truth.db --write docs/truth.md
+
+bench-gap: $(VENV)/tested    ## the last layer's bound against trained networks; rewrites docs/gap.md (DATA=FOLDER; an hour)
+	$(ONE) $(BIN)/python bench/gap.py $(if $(DATA),--data $(DATA)) --store gap.db --write docs/gap.md
+
+bench-probes: $(VENV)/tested  ## collapse to the teacher, or memorise? rewrites docs/probes.md (DATA=FOLDER; an hour)
+	$(ONE) $(BIN)/python bench/probes.py $(if $(DATA),--data $(DATA)) --store probes.db --write docs/probes.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
 	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md

@@ -168,6 +168,43 @@ def test_warnings_are_notes_on_stderr(call, here):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("option", ["--json", "--store", "--trace", "--figure"])
+@pytest.mark.parametrize("command", ["predict", "verify"])
+def test_what_is_read_is_not_written_over(call, here, command, option):
+    if command == "predict" and option in ("--store", "--trace"):
+        pytest.skip("no such option")
+    name = "t.npz" if option in ("--json", "--store") else "t.png"
+    np.savez(here / "t.npz", X=np.random.default_rng(0).normal(size=(20, 3)), y=np.arange(20) % 2)
+    if name == "t.png":
+        (here / name).symlink_to("t.npz")
+    before = (here / "t.npz").read_bytes()
+    status, _, err = call(command, "t.npz", option, name)
+    assert status == 2
+    assert f"{option}: expected another file than the data are read from" in err
+    assert (here / "t.npz").read_bytes() == before
+
+
+def test_a_dash_is_no_file(call, here):
+    """Stdout has the table."""
+    status, _, err = call("predict", *SMALL, "--json", "-")
+    assert (status, list(here.iterdir())) == (2, [])
+    assert "--json: expected the name of a file, got '-'" in err
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_no_number_is_cut_however_narrow(call, monkeypatch, width):
+    from rich.console import Console
+
+    wide = call("predict", *SMALL)[1]
+    monkeypatch.setattr("widthwise.cli.commands.console", lambda: Console(width=width))
+    status, narrow, _ = call("predict", *SMALL)
+    assert status == 0
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= width
+    numbers = [word for word in wide[: wide.index("validity")].split() if word[-1:].isdigit()]
+    assert set(numbers) <= set(narrow.split())
+
+
 def write_bad_files(folder):
     X, y = np.arange(24.0).reshape(8, 3), np.arange(8) % 2
     np.savez(folder / "good.npz", X=X, y=y)

@@ -6,8 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 
 from widthwise import bound
+from widthwise.bound.adapters.layer import linear_readout
 from widthwise.errors import InputError
 
 P, N0, N1, N2, D = 37, 6, 5, 4, 3
@@ -276,6 +278,38 @@ def test_equinox_and_nnx_drop_nothing(X):
     assert all(type(layer) is nnx.Linear for layer in (a, b))
     with pytest.raises(InputError, match=r"unknown layer 'layers\.3'"):
         bound.fetch(network, X, layer="layers.3")
+
+
+def test_an_equinox_module_with_state_is_refused_in_words(X):
+    eqx, jax = pytest.importorskip("equinox"), pytest.importorskip("jax")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        norm = eqx.nn.BatchNorm(N1, axis_name="batch", mode="ema")
+    layers = [eqx.nn.Linear(N0, N1, key=jax.random.key(1)), norm, eqx.nn.Linear(N1, D, key=jax.random.key(2))]
+    for model in (eqx.nn.Sequential(layers), layers[1]):
+        with pytest.raises(InputError, match=r"without state, got one with BatchNorm.*pass \(trunk, readout\)"):
+            bound.fetch(model, X)
+
+
+@pytest.mark.parametrize("eps", [2.0**-7, 2.0**-10, 2.0**-23])
+@pytest.mark.parametrize("spread", [0.03, 0.3, 3.0])
+def test_what_stands_after_the_last_layer_is_seen_in_any_precision(rng, eps, spread):
+    """Rounded to so many bits; a softmax of small logits is nearly affine in them."""
+
+    def rounded(values):
+        unit = 2.0 ** np.floor(np.log2(np.abs(values) + 1e-300)) * eps
+        return np.round(values / unit) * unit
+
+    features = rng.normal(size=(300, 12))
+    output = rounded(spread * features @ rng.normal(size=(12, 4)) / np.sqrt(12))
+    ends = {"softmax": softmax(output, axis=1), "log": np.log(softmax(output, axis=1)), "sigmoid": expit(output)}
+    settings = {"bias": True, "eps": eps, "name": "'last'", "remedy": "leave it out"}
+    for after in ends.values():
+        with pytest.raises(InputError, match="something after it"):
+            linear_readout(features, output, rounded(after), **settings)
+    for after in (output, 3.0 * output, -0.5 * output + 0.1):
+        found = linear_readout(features, output, rounded(after), **settings)
+        assert found.predictions.shape == (300, 4)
 
 
 def test_a_linen_module_needs_its_variables(weights, X):

@@ -29,7 +29,7 @@ def test_without_a_ridge_the_sharp_form_is_the_closed_one(rng):
     curve = gap_curve(X, y, sizes=P, repeats=2)
     A = np.column_stack([X, np.ones(4000)])
     residual = np.sum((y - A @ np.linalg.lstsq(A, y)[0]) ** 2) / (4000 - 21)
-    expected = residual * ((1.0 + 1.0 / P) / (1.0 - N / (P - 1)) - (1.0 - (N + 1) / P)) / np.mean(y**2)
+    expected = residual * ((1.0 + 1.0 / P) / (1.0 - N / (P - 1)) - (1.0 - (N + 1) / P)) / np.var(y)
     np.testing.assert_allclose(curve.sharp, expected, rtol=1e-6)
 
 
@@ -57,6 +57,29 @@ def test_several_outputs_and_dead_features(rng):
     assert two.effective_size == one.effective_size
     np.testing.assert_allclose(two.gap, one.gap, rtol=1e-8)
     np.testing.assert_allclose(two.sharp, one.sharp, rtol=1e-6)
+
+
+def test_the_sharp_form_sees_the_rank_that_the_bound_sees(rng):
+    """Features of half precision, some linear in others but for rounding."""
+    X = rng.normal(size=(1500, N)).astype(np.float16)
+    more = np.hstack([X, X @ rng.normal(size=(N, 15)).astype(np.float16) / np.float16(4)])
+    y = X[:, 0].astype(float) + rng.normal(size=1500)
+    one, two = (gap_curve(Z, y, sizes=[30, 100], repeats=2) for Z in (X, more))
+    assert two.effective_size == one.effective_size == N + 1
+    np.testing.assert_allclose(two.sharp[1], one.sharp[1], rtol=1e-3)
+
+
+def test_units_too_far_apart_for_second_moments_have_no_sharp_form(rng):
+    X, y = draw(rng, 400)
+    curve = gap_curve((X - 1.0) * np.logspace(-8, 8, N), y, sizes=[80], repeats=2)
+    assert curve.effective_size == N + 1
+    assert np.isnan(curve.sharp).all()
+
+
+def test_one_size_need_not_be_a_list(rng):
+    X, y = draw(rng, 250)
+    assert gap_curve(X, y, sizes=50, repeats=2).sizes.tolist() == [50]
+    assert sharp_gap(X, y, 50) == sharp_gap(X, y, [50])
 
 
 def test_a_sample_without_moments_has_no_sharp_form(rng):

@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_vacuous_up_to_twice_the_effective_size(rng):
         assert report.status == status, P
         assert report.gap is None
         assert report.holds is None
-        assert "Not measured" in report.reason
+        assert "not measured: no fresh examples" in report.reason
     assert "P > 42" in last_layer(X[:42], y[:42], y[:42]).reason
 
 
@@ -126,10 +127,26 @@ def test_the_networks_own_readout_is_recovered_from_its_predictions(rng):
     assert found.gap.value == pytest.approx(told.gap.value, rel=1e-9)
     error = ((Y_new - X_new @ W - b) ** 2).sum(axis=1)
     assert told.generalisation_error.value == pytest.approx(error.mean())
-    assert told.target_power == pytest.approx((Y**2).sum(axis=1).mean())
+    assert told.target_power == pytest.approx(Y.var(axis=0).sum())
     single = [a.astype(np.float32) for a in (X, X @ W + b, X_new)]
     rough = last_layer(single[0], Y, single[1], fresh=(single[2], Y_new))
     assert rough.gap.value == pytest.approx(told.gap.value, rel=1e-4)
+
+
+def test_where_the_targets_zero_lies_changes_nothing(rng):
+    """A gap in units of ⟨y²⟩ could be made as small as one likes by adding a constant."""
+    (X, y), (X_new, y_new) = draw(rng, 200), draw(rng, 150)
+    f, f_new = X @ THETA, X_new @ THETA
+    here, there = (
+        last_layer(X, y + shift, f + shift, fresh=(X_new, y_new + shift, f_new + shift), trunk_trained=False)
+        for shift in (0.0, 300.0)
+    )
+    assert there.relative_gap.value == pytest.approx(here.relative_gap.value, rel=1e-9)
+    assert there.readout_bound.relative_gap.value == pytest.approx(here.readout_bound.relative_gap.value, rel=1e-9)
+    assert there.target_power == pytest.approx(np.var(y))
+    assert (there.status, there.holds) == (here.status, here.holds)
+    with pytest.raises(InputError, match="some that vary"):
+        last_layer(X, np.full(200, 3.0), f)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +169,19 @@ def test_where_it_cannot_be_recovered_the_gap_stays_unmeasured_and_says_why(rng,
     assert report.readout_bound is not None
 
 
+def test_few_fresh_examples_decide_nothing():
+    """A trained network's gap above the bound, measured on so few that they may happen to agree."""
+    for n in (2, 5, 10):
+        said = []
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            X, y = draw(rng, 150, noise=2.0)
+            X_new, y_new = draw(rng, n, noise=4.0)  # gap/T_y is about 2, the bound 0.28
+            report = last_layer(X, y, readout(X, y).predict(X), fresh=(X_new, y_new))
+            said.append(report.holds)
+        assert said.count(True) <= 2, n
+
+
 # the refit
 
 
@@ -163,7 +193,7 @@ def test_the_refit_is_the_readout_of_the_fresh_examples(rng):
     assert bound.tau == fit.tau
     assert bound.memorisation == fit.memorisation
     assert bound.predicted_ratio == fit.predicted_ratio
-    assert bound.relative_gap.value == pytest.approx(fit.gap.value / np.mean(y**2))
+    assert bound.relative_gap.value == pytest.approx(fit.gap.value / np.var(y))
     assert bound.status == "informative"
     assert bound.holds is True
     assert abs(bound.ratio.value - bound.predicted_ratio) < 4.0 * bound.ratio.standard_error
@@ -185,6 +215,20 @@ def test_heavy_tails_are_outside_the_assumption(rng):
     bound = refit(x, x[:, 0] ** 3 - 3.0 * x[:, 0])  # ρ = 1, and τ = (1 + 7)/2 with the constant
     assert bound.status == "outside_assumption"
     assert "τ" in bound.reason
+    y = x[:, 0] ** 3 - 3.0 * x[:, 0]
+    network = last_layer(x, y, readout(x, y).predict(x), trunk_trained=False)  # nor is a fixed trunk's network
+    assert network.status == "outside_assumption"
+    assert "τ" in network.reason
+
+
+def test_a_ridge_may_hold_heavy_tails_below_the_bound(rng):
+    """Of a ridge that learns little, ρτ > 1 though the gap is a third of the bound."""
+    X = rng.normal(size=(4000, N)) / np.sqrt(rng.chisquare(5, size=(4000, 1)) / 5)
+    bound = refit(X, X @ THETA + 0.3 * rng.normal(size=4000), ridge=3e4)
+    assert bound.tau.below(1.5) is False
+    assert bound.readout.predicted_ratio < 0.5 * bound.asymptotic_bound
+    assert bound.holds is True
+    assert bound.status == "informative"
 
 
 def test_twice_m_can_fail(rng):
@@ -267,7 +311,7 @@ def test_fresh_must_be_fresh(rng):
     [
         ({"features": np.ones(9)}, "features: expected shape"),
         ({"targets": np.ones(9)}, r"targets: expected one row per example \(30\), got 9"),
-        ({"targets": np.zeros(30)}, "targets: expected some that are not zero"),
+        ({"targets": np.zeros(30)}, "targets: expected some that vary, got a constant"),
         ({"predictions": np.ones((30, 2))}, "predictions: expected 1 outputs as the targets have, got 2"),
         ({"predictions": None}, "predictions: expected real numbers"),
         ({"predictions": np.full(30, np.nan)}, "predictions: expected finite numbers"),
@@ -277,12 +321,60 @@ def test_fresh_must_be_fresh(rng):
         ({"fresh": (np.ones((5, N)), np.ones((5, 2)))}, "fresh targets: expected 1 outputs"),
         ({"fresh": (np.ones((1, N)), np.ones(1))}, "fresh features: expected at least 2 examples"),
         ({"ridge": -1.0}, "ridge"),
+        ({"targets": np.ma.masked_array(np.ones(30), np.arange(30) > 20)}, "masked"),
     ],
 )
 def test_bad_input_is_refused_in_words(rng, change, message):
     X, y = draw(rng, 30)
     with pytest.raises(InputError, match=message):
         last_layer(**({"features": X, "targets": y, "predictions": y} | change))
+
+
+@pytest.mark.parametrize("unknown", [None, "no", 0])
+def test_a_trunk_not_known_to_be_fixed_is_never_taken_for_fixed(rng, unknown):
+    X, y = draw(rng, 100)
+    unchecked = inspect.unwrap(last_layer)  # as users call it, without the tests' type checker
+    with pytest.raises(InputError, match="trunk_trained: expected True or False, got"):
+        unchecked(X, y, y, trunk_trained=unknown)
+
+
+@pytest.mark.parametrize("key", [-1, 1.5, None])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_key_is_checked_whether_it_is_used_or_not(rng, key, fresh):
+    X, y = draw(rng, 100)
+    with pytest.raises(InputError, match="key: expected a whole number of at least 0"):
+        inspect.unwrap(last_layer)(X, y, y, fresh=draw(rng, 90) if fresh else None, key=key)
+    with pytest.raises(InputError, match="key: expected a whole number"):
+        inspect.unwrap(refit)(X, y, key=key)
+
+
+def test_fresh_is_told_up_to_rounding_and_dead_units_are_not_taken_for_it(rng):
+    X, y = draw(rng, 200)
+    jittered = X[:80] * (1.0 + 1e-9 * rng.normal(size=(80, N)))
+    for again in (X[:80].astype(np.float32), jittered, X[:80] * (1.0 + 1e-7)):
+        with pytest.raises(InputError, match="training examples only"):
+            last_layer(X, y, y, fresh=(again.astype(np.float32), y[:80]))
+    alive = rng.random((400, 1)) < 0.05
+    Phi, labels = np.abs(rng.normal(size=(400, 6))) * alive, rng.choice([-1.0, 1.0], 400)
+    for Z in (Phi, 0.0 * Phi):
+        report = last_layer(Z[:200], labels[:200], labels[:200] * 0.5, fresh=(Z[200:], labels[200:], labels[200:]))
+        assert report.gap is not None
+
+
+def test_a_warning_comes_once_and_points_at_the_caller(rng):
+    X, _ = draw(rng, 120)
+    classes = np.arange(120) % 3
+    with pytest.warns(DataWarning, match="numbers of 3 classes") as caught:
+        last_layer(X[:60], classes[:60], classes[:60], trunk_trained=False)
+    assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+
+
+def test_of_an_exact_teacher_and_of_tiny_targets(rng):
+    X, y = draw(rng, 200)
+    exact = refit(X, X @ np.ones(N))
+    assert (exact.holds, exact.within_twice_m) == (True, True)
+    tiny, plain = refit(X, 1e-160 * y), refit(X, y)
+    assert tiny.relative_gap.standard_error == pytest.approx(plain.relative_gap.standard_error, rel=0.05)
 
 
 # words

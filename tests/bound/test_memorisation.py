@@ -95,7 +95,11 @@ def test_kernel_memorisation_without_a_ridge_is_the_rank(data):
     assert kernel_memorisation(K, 0.0) == pytest.approx(6 / 40, abs=1e-15)
     assert kernel_memorisation(1e-20 * K, 0) == pytest.approx(6 / 40, abs=1e-15)
     assert kernel_memorisation(K.astype(np.float32), 0.0) == pytest.approx(6 / 40, abs=1e-15)
+    for ridge in (1e-9, 1e-6):  # the rounding of single precision is not memorised either
+        assert kernel_memorisation(K.astype(np.float32), ridge) == pytest.approx(6 / 40, rel=1e-6)
     assert kernel_memorisation(K, 1e-9) == pytest.approx(6 / 40, rel=1e-9)
+    rounded = K + 1e-10 * np.abs(K).max() * np.triu(np.ones((40, 40)))
+    assert kernel_memorisation(rounded, 1.0) == pytest.approx(kernel_memorisation(K, 1.0), rel=1e-6)
     assert kernel_memorisation(np.zeros((3, 3)), 0.0) == 0.0
     assert kernel_memorisation(np.eye(3), 1.0) == 0.5
 
@@ -222,6 +226,16 @@ def test_the_predicted_ratio_is_the_measured_gap(P, ridge):
         assert found.agrees == (abs(pulls[-1]) <= 2.0)
     assert abs(np.mean(pulls)) < 3.5 / np.sqrt(len(pulls))
     assert np.std(pulls) < 2.5
+
+
+def test_rounding_is_no_disagreement():
+    """A fit that interpolates: both ratios are 1 within 1e-15, and so are their errors."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        X, y = random.normal(size=(220, 60)), random.normal(size=220)
+        found = ww.memorisation(Ridge(alpha=1e-6), X[:20], y[:20], X_test=X[20:], y_test=y[20:])
+        assert found.predicted_ratio.standard_error < 1e-14
+        assert found.agrees
 
 
 # --- what does not depend on the labels -----------------------------------------------------------------------------
@@ -398,6 +412,30 @@ def test_an_error_of_the_fit_is_its_own(data):
         ww.memorisation(KMeans(2, n_init=1), data[0], np.stack([data[1]] * 2, axis=1))
 
 
+def test_a_class_of_estimators_is_refused_in_one_line(data):
+    with pytest.raises(ww.InputError, match=r"got the class Ridge; pass an instance, Ridge\(…\)\."):
+        ww.memorisation(Ridge, *data)
+
+
+def test_a_fit_or_predictor_that_writes_into_its_inputs_spoils_nothing(data):
+    X, y = data
+
+    def careless(Z, labels):
+        v = np.linalg.lstsq(Z, labels)[0]
+        Z *= -3.0
+
+        def predict(W):
+            values = W @ v
+            W -= 1.0
+            return values
+
+        return predict
+
+    before = X.copy()
+    assert ww.memorisation(careless, X, y).value == pytest.approx(ww.memorisation(ordinary, X, y).value)
+    np.testing.assert_array_equal(X, before)
+
+
 def test_constant_targets_need_their_own_perturbation(data):
     assert ww.memorisation(ordinary, data[0], np.ones(40), perturbation=0.1, repeats=2).value > 0
 
@@ -405,8 +443,8 @@ def test_constant_targets_need_their_own_perturbation(data):
 @pytest.mark.parametrize(
     ("K", "ridge", "message"),
     [
-        (np.ones((2, 3)), 1.0, r"K: expected a symmetric kernel \(P, P\), got shape \(2, 3\)"),
-        (np.array([[1.0, 2.0], [0.0, 1.0]]), 1.0, r"K: .*not symmetric"),
+        (np.ones((2, 3)), 1.0, r"K: expected a square matrix \(P, P\), got \(2, 3\)"),
+        (np.array([[1.0, 2.0], [0.0, 1.0]]), 1.0, "K: expected a symmetric matrix"),
         (np.diag([1.0, -1.0]), 1.0, r"K: expected a positive semi-definite.*-1"),
         (np.eye(2), -1.0, r"ridge: .*at least 0, got -1"),
         (np.full((2, 2), np.nan), 1.0, r"K: expected finite"),

@@ -107,7 +107,10 @@ def test_where_a_leverage_is_one_the_left_out_fit_has_least_norm(rng, case):
     X_new = rng.normal(size=(3, X.shape[1]))
     np.testing.assert_allclose(fit.predict(X_new), near.predict(X_new), atol=1e-3)
     assert np.isfinite([fit.press.value, fit.press.standard_error, fit.gcv, fit.gap.standard_error]).all()
-    assert (fit.tau is None) == (case != "P = N_eff + 1")
+    assert (fit.tau is None) == (case not in ("P = N_eff + 1", "one of its own"))
+    if case == "one of its own":
+        others = np.arange(P) != 5
+        assert fit.tau.value == pytest.approx(readout(X[others, :3], y[others]).tau.value)
 
 
 # rank

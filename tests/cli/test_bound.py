@@ -45,7 +45,7 @@ def test_it_writes_what_python_computes(arrays, call, here):
     record = strict(here / "b.json")
     assert {name: record[name] for name in expected.records()} == json.loads(json.dumps(expected.records()))
     assert record["relative_gap"]["value"] == pytest.approx(
-        (np.mean((fresh[1] - fresh[2]) ** 2) - np.mean((y - f) ** 2)) / np.mean(y**2)
+        (np.mean((fresh[1] - fresh[2]) ** 2) - np.mean((y - f) ** 2)) / np.var(y)
     )
     assert (record["status"], record["effective_size"], record["ridge"]) == (expected.status, N + 1, 0.5)
     curve = bound.gap_curve(fresh[0], fresh[1], ridge=0.5, key=3)
@@ -109,6 +109,10 @@ def make():
 
 def fails():
     raise RuntimeError("no weights here")
+
+
+def leaves():
+    raise SystemExit(3)
 """
 
 
@@ -169,6 +173,7 @@ BAD_NETWORKS = {
     "no such object": ("some_net:modle", [], "has no attribute 'modle'"),
     "not a network": ("some_net:number", [], "expected 'some_net:number' to be a torch.nn.Module"),
     "a failing function": ("some_net:fails", [], "no weights here"),
+    "a script that exits": ("some_net:leaves", [], "got SystemExit: 3"),
     "something follows": ("some_net:squashed", [], "something after it"),
     "layer": ("some_net:model", ["--layer", "9"], "unknown layer '9'"),
     "not linear": ("some_net:model", ["--layer", "1"], "expected an nn.Linear"),
@@ -242,3 +247,37 @@ def test_it_needs_neither_jax_nor_torch(arrays, here):
         "sys.exit(any(name in sys.modules for name in ('jax', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=here).returncode == 0
+
+
+@pytest.mark.parametrize("how", ["the same name", "another name", "a link", "a hard link"])
+def test_what_is_read_is_not_written_over(arrays, call, here, how):
+    np.savez(here / "f.npz", **arrays)
+    before = (here / "f.npz").read_bytes()
+    out = {"the same name": "f.npz", "another name": f"../{here.name}/f.npz"}.get(how, "g.npz")
+    if how == "a link":
+        (here / out).symlink_to("f.npz")
+    elif how == "a hard link":
+        (here / out).hardlink_to(here / "f.npz")
+    status, _, err = call("bound", "f.npz", "--json", out)
+    assert status == 2
+    assert "--json: expected another file than the data are read from" in err
+    assert (here / "f.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_no_number_is_cut_however_narrow(arrays, call, here, monkeypatch, width):
+    from rich.console import Console
+
+    np.savez(here / "f.npz", **arrays)
+    monkeypatch.setattr("widthwise.cli.bound.console", lambda: Console(width=width))
+    call("bound", "f.npz", "--json", "b.json")
+    status, out, _ = call("bound", "f.npz")
+    assert status == 0
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= width
+    F, y, f, *fresh = arrays.values()
+    report = bound.last_layer(F, y, f, fresh=tuple(fresh))
+    cells = out[: out.index("network: outside")].replace("\n", " ")
+    said = (report.generalisation_error, report.relative_gap, report.readout_bound.ratio, report.readout_bound.tau)
+    for part in (*map(str, said), "outside assumption", "informative"):
+        assert " ".join(part.split()) in " ".join(cells.split())

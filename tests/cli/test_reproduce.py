@@ -178,3 +178,12 @@ def test_an_interrupted_run_is_taken_up(call, toy, here, rng):
               for text in (taken_up, (here / "toy.csv").read_bytes())]  # fmt: skip
     assert values[0] == values[1]
     assert np.isfinite(json.loads(values[0][0]))
+
+
+def test_the_data_are_not_written_over(call, toy, here):
+    toy(GOOD)
+    (here / "toy.csv").write_text("data")
+    status, _, err = call("toy", "--data", "toy.csv")
+    assert status == 2
+    assert "--out, csv: expected another file than the data are read from" in err
+    assert (here / "toy.csv").read_text() == "data"

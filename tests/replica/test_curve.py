@@ -27,6 +27,18 @@ def test_fixed_point_and_scalar_agree(turned, spectrum, noise_fraction):
         assert (np.abs(one - other) <= 1e-10 * np.maximum(np.abs(one), scale)).all(), name
 
 
+@pytest.mark.parametrize("noise_fraction", [0.0, 1e-7])
+def test_they_agree_to_the_error_s_own_digits(turned, spectrum, noise_fraction):
+    """Of a teacher that is exact, or almost: ε_g = T_y + q − 2m would be a difference of equal numbers."""
+    population = turned(spectrum, 23, noise_fraction)
+    loads, ridges = [0.3, 0.99, 1.5, 10.0, 1000.0], [1e-6, 1e-3, 1.0]
+    scalar = population.learning_curve(loads, ridges)
+    literal = population.learning_curve(loads, ridges, method="fixed-point")
+    assert scalar.generalisation_error.min() < 1e-6 * population.target_power
+    for name in ("generalisation_error", "training_error"):
+        assert getattr(literal, name) == pytest.approx(getattr(scalar, name), rel=1e-9, abs=0), name
+
+
 def test_the_literal_equations_hold_with_dense_matrices(turned):
     """V, q and m put back into the equations as printed, with matrices in place of eigenvalues."""
     population = turned("1/i", 12, 0.2)

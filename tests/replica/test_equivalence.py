@@ -116,6 +116,27 @@ def test_duplicated_features_change_nothing(rng):
     assert gaussian_equivalence(more, y).tau == pytest.approx(gaussian_equivalence(X, y).tau)
 
 
+def test_features_that_depend_up_to_their_precision_count_once(rng):
+    """Born in float32: the rest of rounding is no feature."""
+    X = rng.standard_normal((400, 8)).astype(np.float32)
+    more = np.hstack([X, X @ rng.standard_normal((8, 20)).astype(np.float32)]).astype(np.float64)
+    y = X[:, 0].astype(float) ** 3
+    one, many = gaussian_equivalence(X, y), gaussian_equivalence(more, y)
+    assert many.tau == pytest.approx(one.tau, rel=1e-5)
+    assert many.standard_error == pytest.approx(one.standard_error, rel=1e-5)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 30.0])
+def test_it_is_that_of_the_hat_matrix(rng, ridge):
+    X, y = rng.standard_normal((60, 5)) * 2.0 + 1.0, rng.standard_normal(60)
+    Z, centred = X - X.mean(axis=0), y - y.mean()
+    H = Z @ np.linalg.solve(Z.T @ Z + ridge * np.eye(5), Z.T) + 1 / 60
+    h = np.diag(H)
+    r = centred - H @ centred
+    found = gaussian_equivalence(X, y, ridge=ridge)
+    assert (found.tau, found.standard_error) == pytest.approx(tau(r / np.sqrt(1 - h), h / (1 - h)))
+
+
 def test_bad_input(rng):
     X, y = rng.standard_normal((10, 2)), rng.standard_normal(10)
     with pytest.raises(InputError, match="ridge"):

@@ -103,3 +103,30 @@ def test_small_samples(rng):
         Population.of_sample(X, y[:-1])
     with pytest.raises(InputError, match="finite"):
         Population.of_sample(X * np.inf, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_born_in_float32(rng, dtype):
+    """Half of the features linear in the others: singular, but for float32's rounding."""
+    n, N = 400, 40
+    X = rng.standard_normal((n, N // 2)).astype(np.float32)
+    X = np.column_stack([X, X @ rng.standard_normal((N // 2, N // 2)).astype(np.float32)])
+    y = X @ rng.standard_normal(N).astype(np.float32) + rng.standard_normal(n).astype(np.float32)
+    moments = [np.asarray(moment, dtype) for moment in (X.T @ X / n, X.T @ y / n, y @ y / n)]
+    assert np.linalg.eigvalsh(moments[0].astype(np.float64))[0] < 0.0
+    found = Population(*moments)
+    X, y = X.astype(np.float64), y.astype(np.float64)
+    exact = Population(X.T @ X / n, X.T @ y / n, y @ y / n)
+    assert found.rank == exact.rank == N // 2
+    assert found.residual == pytest.approx(exact.residual, rel=1e-3)
+    assert found.learning_curve([0.3, 2.0]).gap == pytest.approx(exact.learning_curve([0.3, 2.0]).gap, rel=1e-3)
+    with pytest.raises(InputError, match="positive semi-definite"):
+        Population(moments[0] - dtype(0.1) * np.eye(N, dtype=dtype), *moments[1:])
+
+
+def test_small_features_count_where_the_moments_are_exact():
+    for scale in (2.0**-10, 1e-5):
+        omega = np.diag([1.0, scale**2])
+        found = Population(omega, omega @ [1.0, 1 / scale], 2.5)
+        assert found.rank == 2
+        assert found.residual == pytest.approx(0.5)

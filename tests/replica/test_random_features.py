@@ -5,7 +5,7 @@ import pytest
 
 from widthwise.activations import resolve
 from widthwise.errors import InputError, NumericalError
-from widthwise.replica import Population, Teacher, random_features, solve
+from widthwise.replica import Population, Teacher, gaussian_equivalence, random_features, solve
 from widthwise.replica.random_features import mixed_moments
 
 ACTIVATIONS = ["relu", "erf", "tanh"]
@@ -160,5 +160,30 @@ def test_bad_input(inputs):
         random_features(W, "erf", teacher=lambda x: x)
     with pytest.raises(InputError, match="more than the features"):
         random_features(W, "erf", teacher=lambda x: x[:, 0], examples=5)
+    with pytest.raises(InputError, match="got 0"):
+        random_features(W, "erf", teacher=lambda x: x[:, 0], examples=0)
     with pytest.raises(NumericalError, match="pass the teacher as a function"):
         mixed_moments(resolve(np.sign), resolve(lambda h: np.where(h > 0, 1.0, -2.0)), W, W)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("activation", ["tanh", "erf"])
+def test_repeated_neurons_are_one_however_steep(rng, activation, scale):
+    """A kernel near a step's knows its arguments to √ε only; copies must not count for that, nor Ω be refused."""
+    W, w = scale * rng.standard_normal((4, 9)), rng.standard_normal(9)
+    one = random_features(W, activation, teacher=w, noise=0.2)
+    copied = random_features(np.repeat(W, [1, 3, 2, 5], axis=0), activation, teacher=w, noise=0.2)
+    assert (one.rank, copied.rank, copied.size) == (4, 4, 11)
+    assert copied.residual == pytest.approx(one.residual, rel=1e-6)
+    assert solve(copied, 9).gap == pytest.approx(solve(one, 9).gap, rel=1e-6)
+    mirrored = random_features(np.concatenate([W, -W]), activation, teacher=w, noise=0.2)
+    assert mirrored.residual == pytest.approx(one.residual, rel=1e-3)
+
+
+def test_heavy_tails_are_for_tau_to_find(rng):
+    """φ = exp: as the docstring says, the curve is below real fits, and `gaussian_equivalence` of draws departs."""
+    W = rng.standard_normal((10, 8))
+    x = rng.standard_normal((20_000, 8))
+    y = np.tanh(x[:, 0]) + 0.3 * rng.standard_normal(20_000)
+    found = gaussian_equivalence(np.exp(x @ W.T / np.sqrt(8)), y)
+    assert abs(found.tau - 1) > 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 import warnings
 from typing import Any
 
@@ -13,8 +14,8 @@ from jaxtyping import Float
 from widthwise.errors import DataWarning, InputError
 
 _LARGEST = 1e50  # fourth powers of it are still numbers
-_SINGLE = float(np.finfo(np.float32).eps)
-_COARSE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+_COARSE = ("float16", "bfloat16")
+_INSIDE = ("widthwise", "beartype", "jaxtyping")  # the latter two check the types in tests
 
 
 def real(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Float[np.ndarray, "..."]:
@@ -26,6 +27,8 @@ def real(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Flo
         dimensions: the numbers of dimensions allowed.
         shape: the expected shape in words.
     """
+    if np.ma.is_masked(values):  # np.asarray would bring back what is under the mask
+        raise InputError(f"{name}: expected numbers, got a masked array with masked entries; remove or impute them.")
     try:
         raw = np.asarray(values)
         array = raw.astype(np.float64) if raw.dtype.kind in "fiub" or raw.dtype.name in _COARSE else None
@@ -62,6 +65,14 @@ def features(values: Any, name: str = "features", *, columns: int | None = None)
     return array
 
 
+def kernel(values: Any) -> Float[np.ndarray, "P P"]:
+    """A kernel on the training inputs as a square float64 matrix."""
+    array = real("K", values, (2,), "(P, P), a kernel")
+    if array.shape[0] != array.shape[1]:
+        raise InputError(f"K: expected a square matrix (P, P), got {array.shape}; pass the training inputs' kernel.")
+    return array
+
+
 def columns(values: Any, P: int, name: str = "targets", *, outputs: int | None = None) -> Float[np.ndarray, "P D"]:
     """Targets or predictions as (P, D) float64; (P,) is one output.
 
@@ -86,13 +97,19 @@ def targets(values: Any, P: int, name: str = "targets", *, outputs: int | None =
     classes = np.unique(y) if y.shape[1] == 1 else np.empty(0)
     count = len(classes)
     if 3 <= count <= P // 2 and classes[0] in (0.0, 1.0) and np.array_equal(classes, classes[0] + np.arange(count)):
-        warnings.warn(
+        warn(
             f"{name}: look like the numbers of {count} classes, and squared errors between them mean little; "
-            "pass one-hot columns (P, classes), or ±1 for two classes.",
-            DataWarning,
-            stacklevel=4,
+            "pass one-hot columns (P, classes), or ±1 for two classes."
         )
     return y
+
+
+def warn(message: str) -> None:
+    """A `DataWarning` that points at the first line outside this package."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, DataWarning, stacklevel=depth)
 
 
 def ridge(value: Any) -> float:
@@ -112,17 +129,3 @@ def whole(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
     return int(value)
-
-
-def precision(values: Any) -> float:
-    """The rounding unit that the numbers were born with: float32's where float32 holds every one of them.
-
-    Features come from frameworks in single precision, whatever the type they are handed over in; what is linearly
-    dependent there is so up to that rounding.
-    """
-    raw = np.asarray(values)
-    if raw.dtype.name in _COARSE:
-        return _COARSE[raw.dtype.name]
-    with np.errstate(over="ignore"):
-        single = np.array_equal(raw.astype(np.float32).astype(np.float64), raw.astype(np.float64))
-    return _SINGLE if single else float(np.finfo(np.float64).eps)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.bound import checks, factors
+from widthwise.bound import checks
 from widthwise.bound.readout import fitted
 from widthwise.bound.refit import power
 from widthwise.errors import InputError
+from widthwise.numerics.factors import Factors, of_features, precision
 from widthwise.replica.population import Population
 
 SIZES = 8  # of the default grid
@@ -33,7 +33,7 @@ class GapCurve:
         effective_size: N_eff of the whole sample.
         ridge: λ.
         repeats: subsets of each size.
-        target_power: T_y of the whole sample.
+        target_power: T_y = ⟨|y − ⟨y⟩|²⟩ of the whole sample.
     """
 
     sizes: Int[np.ndarray, " A"]
@@ -51,7 +51,7 @@ def gap_curve(
     features: Any,
     targets: Any,
     *,
-    sizes: Sequence[int] | Int[np.ndarray, " A"] | None = None,
+    sizes: Any = None,
     ridge: float = 0.0,
     repeats: int = 20,
     key: int = 0,
@@ -65,7 +65,7 @@ def gap_curve(
     Args:
         features: (P, N), any array.
         targets: (P,) or (P, D).
-        sizes: numbers of examples, between 2 and P − 1; by default 8, evenly spread in log P from N_eff/2 to 4P/5.
+        sizes: numbers of examples (A,), between 2 and P − 1; by default 8, evenly spread in log P from N_eff/2 to 4P/5.
         ridge: λ ≥ 0, not divided by the number of examples.
         repeats: subsets of each size.
         key: of the subsets.
@@ -81,15 +81,19 @@ def gap_curve(
     ridge, repeats, P = checks.ridge(ridge), checks.whole("repeats", repeats, 1), len(Phi)
     if P < 4:
         raise InputError(f"features: expected at least 4 examples to split, got {P}; pass more.")
-    T, unit = power(y), checks.precision(features)
-    N = factors.of_features(Phi, True, unit).U.shape[1] + 1
+    T, unit = power(y), precision(features)
+    parts = of_features(Phi, True, unit)
+    N = parts.U.shape[1] + 1
+    if Phi.shape[1] > P:  # turned to their own axes, as many as there are ranks, they give the same fits
+        U, s, _ = parts.spectrum
+        Phi, unit = U * s, float(np.finfo(float).eps)
     grid = _grid(sizes, N, P)
     rng, medians, errors = np.random.default_rng(checks.whole("key", key, 0)), [], []
     for size in grid:
         gaps = np.empty(repeats)
         for i in range(repeats):
             kept, rest = np.split(rng.permutation(P), [size])
-            fit = fitted(Phi[kept], y[kept], ridge, True, unit, single=False)
+            fit = fitted(of_features(Phi[kept], True, unit), y[kept], ridge, True, single=False)
             error = np.mean(np.sum((y[rest] - fit.predict(Phi[rest])) ** 2, axis=1))
             gaps[i] = (error - fit.training_error) / T
         medians.append(float(np.median(gaps)))
@@ -100,7 +104,7 @@ def gap_curve(
         gap=np.array(medians),
         standard_error=np.array(errors),
         bound=2.0 * N / grid,
-        sharp=_sharp(Phi, y, grid, ridge) / T,
+        sharp=_sharp(parts, y, grid, ridge) / T,
         effective_size=N,
         ridge=ridge,
         repeats=repeats,
@@ -132,8 +136,9 @@ def sharp_gap(features: Any, targets: Any, sizes: Any, *, ridge: float = 0.0) ->
     """
     Phi = checks.features(features)
     y = checks.targets(targets, len(Phi))
-    grid = np.array([checks.whole("sizes", size, 2) for size in sizes], dtype=np.int64)
-    return _sharp(Phi, y, grid, checks.ridge(ridge)) / power(y)
+    grid = np.array([checks.whole("sizes", size, 2) for size in np.atleast_1d(sizes)], dtype=np.int64)
+    parts = of_features(Phi, True, precision(features))
+    return _sharp(parts, y, grid, checks.ridge(ridge)) / power(y)
 
 
 def _grid(sizes: Any, N: int, P: int) -> Int[np.ndarray, " A"]:
@@ -141,7 +146,7 @@ def _grid(sizes: Any, N: int, P: int) -> Int[np.ndarray, " A"]:
         last = min(4 * P // 5, P - 1)
         first = min(max(2, N // 2), last)
         return np.unique(np.geomspace(first, last, SIZES).round().astype(np.int64))
-    grid = np.unique([checks.whole("sizes", size, 2) for size in sizes]).astype(np.int64)
+    grid = np.unique([checks.whole("sizes", size, 2) for size in np.atleast_1d(sizes)]).astype(np.int64)
     if not len(grid) or grid[-1] >= P:
         got = f"{grid[-1]}" if len(grid) else "none"
         raise InputError(
@@ -151,13 +156,15 @@ def _grid(sizes: Any, N: int, P: int) -> Int[np.ndarray, " A"]:
 
 
 def _sharp(
-    Phi: Float[np.ndarray, "P N"], y: Float[np.ndarray, "P D"], sizes: Int[np.ndarray, " A"], ridge: float
+    parts: Factors, y: Float[np.ndarray, "P D"], sizes: Int[np.ndarray, " A"], ridge: float
 ) -> Float[np.ndarray, " A"]:
-    """ε_g − ε_t of the data-averaged theory."""
-    alive = np.ptp(Phi, axis=0) > 0.0
+    """ε_g − ε_t of the data-averaged theory, of the features turned so that none is dead or linear in others."""
+    U, s, _ = parts.spectrum
     try:
-        population = Population.of_sample(Phi[:, alive], y)
+        population = Population.of_sample(U * s, y)
     except InputError:  # nothing varies, or no more examples than features: no moments to speak of
+        return np.full(len(sizes), math.nan)
+    if population.rank < len(s):  # units too far apart for second moments: their squares are lost in rounding
         return np.full(len(sizes), math.nan)
     curve = population.learning_curve((sizes - 1) / population.size, ridge)
     return (1.0 + 1.0 / sizes) * curve.generalisation_error - (1.0 - 1.0 / sizes) * curve.training_error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.bound import checks
-from widthwise.bound.factors import Factors
-from widthwise.errors import DataWarning, InputError
+from widthwise.bound.checks import warn
+from widthwise.bound.seen import seen
+from widthwise.errors import InputError
+from widthwise.numerics.factors import Factors, precision
 
 _SINGLE = float(np.finfo(np.float32).eps)
 
@@ -33,12 +34,13 @@ class Fresh:
     predictions: Float[np.ndarray, "n D"] | None
 
 
-def examine(fresh: Any, features: Float[np.ndarray, "P N"], targets: Float[np.ndarray, "P D"]) -> Fresh:
+def examine(fresh: Any, features: Float[np.ndarray, "P N"], targets: Float[np.ndarray, "P D"], unit: float) -> Fresh:
     """Fresh examples, checked against those of training.
 
     Args:
         fresh: (features, targets) or (features, targets, predictions).
         features, targets: of training.
+        unit: the rounding unit of those features.
 
     Raises:
         InputError: arrays that do not fit, or the training examples themselves.
@@ -56,30 +58,24 @@ def examine(fresh: Any, features: Float[np.ndarray, "P N"], targets: Float[np.nd
         f = checks.columns(fresh[2], len(X), "fresh predictions", outputs=D)
     if len(X) < 2:
         raise InputError("fresh features: expected at least 2 examples, got 1; pass more, or fresh=None.")
-    _compare(np.hstack([X, y]), np.hstack([features, targets]))
-    return Fresh(X, checks.precision(fresh[0]), y, f)
+    born = precision(fresh[0])
+    _compare((X, y), (features, targets), max(born, unit))
+    return Fresh(X, born, y, f)
 
 
-def _compare(fresh: Float[np.ndarray, "n M"], training: Float[np.ndarray, "P M"]) -> None:
-    """Whether examples occur in both though training hardly repeats its own, as features of few values do."""
-    seen = [(row + 0.0).tobytes() for row in training]
-    known = set(seen)
-    shared = sum((row + 0.0).tobytes() in known for row in fresh)
-    repeated = 1.0 - len(known) / len(seen)
-    same = np.array_equal(fresh, training)
-    if not same and (repeated > 0.5 or shared <= repeated * len(fresh)):
-        return
-    if shared == len(fresh):
+def _compare(
+    fresh: tuple[Float[np.ndarray, "n N"], Float[np.ndarray, "n D"]],
+    training: tuple[Float[np.ndarray, "P N"], Float[np.ndarray, "P D"]],
+    precision: float,
+) -> None:
+    n, shared = len(fresh[0]), seen(fresh, training, precision)
+    if shared == n:
         raise InputError(
             "fresh: expected examples that the network was not trained on, got training examples only; "
             "hold some out, or pass fresh=None."
         )
-    warnings.warn(
-        f"fresh: {shared} of {len(fresh)} examples are training examples too and make the gap look small; leave them "
-        "out.",
-        DataWarning,
-        stacklevel=4,
-    )
+    if shared:
+        warn(f"fresh: {shared} of {n} examples are training examples too and make the gap look small; leave them out.")
 
 
 def through_readout(

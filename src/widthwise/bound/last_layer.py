@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks, factors, wording
+from widthwise.bound import checks, wording
 from widthwise.bound.fresh import examine, through_readout
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.readout import Readout, fitted
-from widthwise.bound.refit import ReadoutBound, power, refit
+from widthwise.bound.refit import ReadoutBound, judge, of_parts, power
 from widthwise.bound.text import report
 from widthwise.bound.wording import Status
 from widthwise.errors import InputError
+from widthwise.numerics.factors import of_features, precision
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,17 @@ class LastLayerReport:
         P: training examples.
         features: N_out.
         effective_size: N_eff, the rank of the features with a constant.
-        target_power: T_y = ⟨|y|²⟩ of training.
+        target_power: T_y = ⟨|y − ⟨y⟩|²⟩ of training: a shift of the targets changes nothing.
         asymptotic_bound: 2 N_eff/P, of `relative_gap`.
         trunk_trained: whether the features saw the training targets.
-        status: vacuous, outside_assumption, inconclusive or informative.
+        status: vacuous, outside_assumption, inconclusive or informative; of a fixed trunk as `ReadoutBound`'s.
         reason: why, in words.
         training_error: ε_t of the network.
         generalisation_error: ε_g of the network on fresh examples; None where it was not measured.
         gap: ε_g − ε_t; None likewise.
         relative_gap: gap/T_y; None likewise.
-        holds: whether `relative_gap` lies below `asymptotic_bound` by two standard errors; None where undecided.
+        holds: whether `relative_gap` lies below `asymptotic_bound` by two standard errors, of few
+            examples more; None where undecided.
         readout_bound: the readout refitted on the fresh examples; None without them.
         in_sample: the readout refitted on the training examples; None where they trained the trunk.
     """
@@ -120,29 +122,33 @@ def last_layer(
         A `LastLayerReport`.
 
     Raises:
-        InputError: arrays that do not fit, numbers that are not finite, targets that are all zero; fresh examples that
+        InputError: arrays that do not fit, numbers that are not finite, targets that do not vary; fresh examples that
             are those of training.
     """
+    if not isinstance(trunk_trained, bool | np.bool_):  # None would be "not trained": the strongest claim of all
+        raise InputError(f"trunk_trained: expected True or False, got {trunk_trained!r}; True where it is not known.")
     Phi = checks.features(features)
     y = checks.targets(targets, len(Phi))
     f = checks.columns(predictions, len(Phi), "predictions", outputs=y.shape[1])
     if len(Phi) < 2:
         raise InputError("features: expected at least 2 examples, got 1; pass the whole training set.")
-    ridge, T, unit = checks.ridge(ridge), power(y), checks.precision(features)
-    parts = factors.of_features(Phi, True, unit)
+    ridge, key = checks.ridge(ridge), checks.whole("key", key, 0)
+    T, unit = power(y), precision(features)
+    parts = of_features(Phi, True, unit)
     P, N = len(Phi), parts.U.shape[1] + 1
     trained_on = _error(y - f)
     test, readout_bound, why = None, None, "no fresh examples were given"
     if fresh is not None:
-        new = examine(fresh, Phi, y)
+        new = examine(fresh, Phi, y, unit)
         g, why = (new.predictions, "") if new.predictions is not None else through_readout(parts, f, new, unit)
         test = None if g is None else _error(new.targets - g)
-        readout_bound = refit(fresh[0], fresh[1], ridge=ridge, key=key)
-    gap = None if test is None else _difference(test, trained_on)
+        again = of_features(new.features, True, new.precision)
+        readout_bound = of_parts(again, new.targets, ridge, key, single=np.ndim(fresh[1]) == 1)
+    gap = None if test is None else test - trained_on
     relative = None if gap is None else gap / T
     holds = None if relative is None else relative.below(2.0 * N / P)
-    status, reason = _judge(P, N, bool(trunk_trained), relative)
-    in_sample = None if trunk_trained else fitted(Phi, y, ridge, True, unit, single=np.ndim(targets) == 1)
+    in_sample = None if trunk_trained else fitted(parts, y, ridge, True, single=np.ndim(targets) == 1)
+    status, reason = _of_trained(P, N, relative) if in_sample is None else judge(in_sample, T, relative)
     return LastLayerReport(
         P=P,
         features=Phi.shape[1],
@@ -151,7 +157,7 @@ def last_layer(
         asymptotic_bound=2.0 * N / P,
         trunk_trained=bool(trunk_trained),
         status=status,
-        reason=f"{reason} (Not measured: {why}.)" if why else reason,
+        reason=f"{reason} The gap is not measured: {why}." if why else reason,
         training_error=trained_on,
         generalisation_error=test,
         gap=gap,
@@ -162,22 +168,14 @@ def last_layer(
     )
 
 
-def _judge(P: int, N: int, trained: bool, relative: Measurement | None) -> tuple[Status, str]:
+def _of_trained(P: int, N: int, relative: Measurement | None) -> tuple[Status, str]:
     if P <= 2 * N:
         return Status.VACUOUS, wording.vacuous(P, N)
-    if trained:
-        return Status.OUTSIDE_ASSUMPTION, wording.trained(P, N, relative)
-    undecided = relative is not None and relative.below(2.0 * N / P) is None
-    return (Status.INCONCLUSIVE if undecided else Status.INFORMATIVE), wording.quenched(P, N, relative)
+    return Status.OUTSIDE_ASSUMPTION, wording.trained(P, N, relative)
 
 
 def _error(residuals: Float[np.ndarray, "n D"]) -> Measurement:
     return Measurement.of_mean(np.sum(residuals**2, axis=1))
-
-
-def _difference(a: Measurement, b: Measurement) -> Measurement:
-    """Of independent measurements."""
-    return Measurement(a.value - b.value, math.hypot(a.standard_error, b.standard_error))
 
 
 def _plain(value: Any) -> Any:

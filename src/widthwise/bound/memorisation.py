@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +12,12 @@ from jaxtyping import Float
 from widthwise.bound import checks
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.predictors import Fitter, predictions
-from widthwise.errors import DataWarning, InputError
+from widthwise.errors import InputError
+from widthwise.numerics.factors import of_kernel, precision
 
 STEP = 0.05  # of a perturbation, in standard deviations of the targets
 _SAME = 1e-3  # two fits of the same labels may differ by so much of the perturbation
-_NEGATIVE = 1e-8  # of the largest eigenvalue: what rounding may leave of a positive semi-definite kernel, at least
+_ROUNDING = 1e-12  # two ratios that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Memorisation:
             return None
         predicted, measured = self.predicted_ratio, self.measured_ratio
         error = math.hypot(predicted.standard_error, measured.standard_error)
-        return None if math.isnan(error) else abs(predicted.value - measured.value) <= 2.0 * error
+        return None if math.isnan(error) else abs(predicted.value - measured.value) <= 2.0 * error + _ROUNDING
 
     def __str__(self) -> str:
         pairs = "one pair" if self.repeats == 1 else f"{self.repeats} pairs"
@@ -117,10 +117,10 @@ def memorisation(
 
     Args:
         fit: fit(X, y) → predictor, a function or an object with `.predict`, whose values are an array or have `.mean`;
-            or a scikit-learn regressor. If it takes a keyword `start` it is refitted warm: start = the predictor of
-            the labels as given. A warm refit of an over-realised student stays near its start, so that m is then a
-            lower estimate.
-        X: inputs (P, …), handed to `fit` as they are.
+            or a scikit-learn regressor, of which every fit is that of a clone, so that `warm_start` has no effect. If
+            it takes a keyword `start` it is refitted warm: start = the predictor of the labels as given. A warm refit
+            of an over-realised student stays near its start, so that m is then a lower estimate.
+        X: inputs (P, …), handed to `fit` as they are; arrays as copies.
         y: labels (P,) or (P, D), handed on as float64 in this shape.
         noise: σ > 0, at best that of the labels; None for the perturbation.
         repeats: pairs of fits; 2·repeats + 2 fits in all.
@@ -163,11 +163,9 @@ def memorisation(
             deterministic = float(np.sqrt(np.mean((above - refit(size * xi)) ** 2))) <= _SAME * size
         each[r] = np.sum((above - refit(-size * xi)) * xi) / (2.0 * size * np.sum(xi * xi))
     if not deterministic and noise is None:
-        warnings.warn(
+        checks.warn(
             f"fit: expected the same predictions for the same labels, got others; their noise is divided by the "
-            f"perturbation {size:.3g}: seed the fit, or pass noise=σ of the labels' size.",
-            DataWarning,
-            stacklevel=2,
+            f"perturbation {size:.3g}: seed the fit, or pass noise=σ of the labels' size."
         )
     m = Measurement.of_mean(each)
     return Memorisation(
@@ -189,8 +187,8 @@ def kernel_memorisation(K: Any, ridge: float) -> float:
 
         m = tr[K (K + λ)⁻¹]/P,   at λ = 0 the rank over P       [Hastie, Tibshirani 1990, Generalized Additive Models]
 
-    The mean predictor of a Gaussian process with noise variance λ is the same. The rank is taken at the precision that
-    K was born with (single, where it holds all of it).
+    The mean predictor of a Gaussian process with noise variance λ is the same. Eigenvalues below the rounding of the
+    precision that K was born with (single, where it holds all of it) are zero: `kernel_readout(K, y).memorisation`.
 
     Args:
         K: the kernel on the training points (P, P), positive semi-definite.
@@ -199,19 +197,9 @@ def kernel_memorisation(K: Any, ridge: float) -> float:
     Raises:
         InputError: not square, not symmetric, a negative eigenvalue, or λ < 0.
     """
-    matrix, lam = checks.real("K", K, (2,), "(P, P), a kernel"), checks.number("ridge", ridge, 0.0)
-    P, scale, born = len(matrix), float(np.abs(matrix).max()), checks.precision(K)
-    slack = max(_NEGATIVE, P * born)
-    if matrix.shape != (P, P) or not np.allclose(matrix, matrix.T, rtol=0.0, atol=slack * scale):
-        what = "a matrix that is not symmetric" if matrix.shape == (P, P) else f"shape {matrix.shape}"
-        raise InputError(f"K: expected a symmetric kernel (P, P), got {what}; pass the training points' own.")
-    k = np.linalg.eigvalsh(0.5 * (matrix + matrix.T))
-    largest = float(np.abs(k).max())
-    if k[0] < -slack * largest:
-        raise InputError(f"K: expected a positive semi-definite kernel, got the eigenvalue {k[0]:.3g}; is it a kernel?")
-    rounding = born if lam == 0.0 else float(np.finfo(float).eps)
-    k = k[k > P * rounding * largest]
-    return float(np.sum(k / (k + lam))) / P
+    matrix, lam = checks.kernel(K), checks.ridge(ridge)
+    _, k = of_kernel(matrix, precision(K))
+    return float(np.sum(k / (k + lam))) / len(matrix)
 
 
 def _length(name: str, X: Any) -> int:

@@ -20,7 +20,7 @@ class Fitter:
 
     Args:
         fit: fit(X, y) → predictor.
-        X: the training inputs, handed on as they came.
+        X: the training inputs, handed on as they came, arrays as copies.
         shape: of the labels, as the caller gave them.
         warm: whether the fit takes a `start`.
     """
@@ -33,6 +33,11 @@ class Fitter:
     @classmethod
     def of(cls, fit: Any, X: Any, shape: tuple[int, ...]) -> Fitter:
         """Any callable, or a scikit-learn regressor, of which every fit is a clone."""
+        if isinstance(fit, type) and hasattr(fit, "fit"):
+            raise InputError(
+                f"fit: expected a function fit(X, y) or a regressor, got the class {fit.__name__}; pass an instance, "
+                f"{fit.__name__}(…)."
+            )
         if hasattr(fit, "fit") and hasattr(fit, "get_params"):
             fit = _cloned(fit)
         if not callable(fit):
@@ -44,8 +49,13 @@ class Fitter:
 
     def __call__(self, Y: Float[np.ndarray, "P D"], start: Any = None) -> Any:
         """The predictor of these labels; `start` is where a warm fit begins."""
-        y = Y.reshape(self.shape).copy()  # the caller's fit may write into it
-        return self.fit(self.X, y, start=start) if self.warm and start is not None else self.fit(self.X, y)
+        y, X = Y.reshape(self.shape).copy(), own(self.X)
+        return self.fit(X, y, start=start) if self.warm and start is not None else self.fit(X, y)
+
+
+def own(X: Any) -> Any:
+    """A copy of an array, as the caller's code may write into it; anything else as it is."""
+    return X.copy() if isinstance(X, np.ndarray) else X
 
 
 def _cloned(estimator: Any) -> Callable[[Any, Any], Any]:
@@ -83,7 +93,7 @@ def predictions(predictor: Any, X: Any, rows: int, outputs: int, where: str) -> 
             f"fit: expected to get a predictor (a function, or with .predict), got {type(predictor).__name__}; "
             "return the trained model."
         )
-    values = ask(X)
+    values = ask(own(X))
     mean = getattr(values, "mean", None)
     values = values if mean is None or callable(mean) else mean  # a Prediction, not an array
     if hasattr(values, "detach"):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks, factors
-from widthwise.bound.hat import Decomposition, Smoothed, smooth, square
-from widthwise.bound.measurement import Measurement
+from widthwise.bound import checks
+from widthwise.bound.measurement import Measurement, students
 from widthwise.errors import InputError
+from widthwise.numerics.factors import Factors, of_features, of_kernel, precision
+from widthwise.numerics.hat import Decomposition, Smoothed, smooth, square
 from widthwise.replica.equivalence import tau
 
 
@@ -35,8 +36,8 @@ class Readout:
         press: mean of (r/(1 − h))², the error at examples left out of the fit.
         gap: `press` − ε_t, example by example.
         ratio: `gap`/`press`.
-        tau: how far the features are from Gaussian to this readout, 1 where equivalent; None where the fit
-            interpolates.
+        tau: how far the features are from Gaussian to this readout, 1 where equivalent; of the examples with h < 1 at
+            λ = 0, None where there are none.
         residuals: y − ŷ, of the targets' shape.
         left_out: r/(1 − h), of the targets' shape.
     """
@@ -102,25 +103,17 @@ def readout(features: Any, targets: Any, *, ridge: float = 0.0, constant: bool =
     """
     Phi = checks.features(features)
     y, ridge = _targets(targets, len(Phi)), checks.ridge(ridge)
-    return fitted(Phi, y, ridge, constant, checks.precision(features), single=_single(targets))
+    return fitted(of_features(Phi, constant, precision(features)), y, ridge, constant, single=_single(targets))
 
 
-def fitted(
-    Phi: Float[np.ndarray, "P N"],
-    y: Float[np.ndarray, "P D"],
-    ridge: float,
-    constant: bool,
-    precision: float,
-    single: bool,
-) -> Readout:
-    """`readout` of arrays that are checked already.
+def fitted(parts: Factors, y: Float[np.ndarray, "P D"], ridge: float, constant: bool, single: bool) -> Readout:
+    """`readout` of features that are factorised already.
 
     Args:
-        Phi, y, ridge, constant: as there.
-        precision: the rounding unit of the features' entries.
+        parts: of the features, with the same constant.
+        y, ridge, constant: as there.
         single: whether residuals and predictions are (P,).
     """
-    parts = factors.of_features(Phi, constant, precision)
     offset = y.mean(axis=0) if constant else np.zeros(y.shape[1])
     weights = parts.weights(y - offset, ridge)
 
@@ -129,7 +122,7 @@ def fitted(
         return U, np.maximum(s, np.finfo(float).eps * s.max(initial=0.0)) ** 2  # no double holds what lies below
 
     shift = offset - parts.mean @ weights
-    return _judged(parts.U, y - offset, ridge, constant, spectrum, weights, shift, Phi.shape[1], single)
+    return _judged(parts.U, y - offset, ridge, constant, spectrum, weights, shift, len(weights), single)
 
 
 def kernel_readout(K: Any, targets: Any, *, ridge: float) -> Readout:
@@ -148,11 +141,9 @@ def kernel_readout(K: Any, targets: Any, *, ridge: float) -> Readout:
     Raises:
         InputError: a matrix that is not square, symmetric or positive semi-definite; else as `readout`.
     """
-    gram = checks.features(K, "K")
-    if gram.shape[0] != gram.shape[1]:
-        raise InputError(f"K: expected a square matrix, got {gram.shape}; pass the kernel of the training inputs.")
+    gram = checks.kernel(K)
     y, ridge = _targets(targets, len(gram)), checks.ridge(ridge)
-    U, squares = factors.of_kernel(gram, checks.precision(K))
+    U, squares = of_kernel(gram, precision(K))
     weights = U @ ((U.T @ y) / (squares + ridge)[:, None])
     return _judged(U, y, ridge, False, lambda: (U, squares), weights, np.zeros(y.shape[1]), len(gram), _single(targets))
 
@@ -175,7 +166,7 @@ def _judged(
     missed, trained = np.sum(fit.left_out**2, axis=1), np.sum(fit.residuals**2, axis=1)
     press, gap = (Measurement.of_mean(each, fit.inflation) for each in (missed, missed - trained))
     share = gap.value / press.value if press.value > 0.0 else 0.0
-    spread = Measurement.of_mean(missed - trained - share * missed).standard_error
+    spread = Measurement.of_mean(missed - trained - share * missed)
     return Readout(
         P=len(y),
         features=N,
@@ -187,8 +178,10 @@ def _judged(
         gcv=fit.gcv,
         press=press,
         gap=gap,
-        ratio=Measurement(share, spread / press.value if press.value > 0.0 else 0.0),
-        tau=None if fit.alone.any() else _tau(fit),
+        ratio=Measurement(share, (spread / press.value).standard_error, spread.factor)
+        if press.value > 0.0
+        else Measurement(0.0, 0.0),
+        tau=None if fit.alone.all() else _tau(fit),
         residuals=fit.residuals[:, 0] if single else fit.residuals,
         left_out=fit.left_out[:, 0] if single else fit.left_out,
         _weights=weights,
@@ -197,7 +190,15 @@ def _judged(
 
 
 def _tau(fit: Smoothed) -> Measurement | None:
-    """Lengths as they are outside the fit, h/(1 − h), and residuals half outside it, r/√(1 − h): no bias at τ = 1."""
-    h = fit.unpenalised
-    value, error = tau(fit.left_out * np.sqrt(1.0 - fit.leverages)[:, None], h / (1.0 - h))
-    return Measurement(value, error) if np.isfinite(value) else None
+    """Lengths as they are outside the fit, h/(1 − h), and residuals half outside it, r/√(1 − h): no bias at τ = 1.
+
+    An example of leverage 1 has no finite length, and does not count.
+    """
+    rows = ~fit.alone
+    h, half = fit.unpenalised[rows], fit.left_out[rows] * np.sqrt(1.0 - fit.leverages[rows])[:, None]
+    value, error = tau(half, h / (1.0 - h))
+    if not np.isfinite(value):
+        return None
+    share = np.sum(half**2, axis=1) * h / (1.0 - h)
+    share = share / share.max() if share.any() else np.ones(len(h))
+    return Measurement(value, error, students(float(share.sum() ** 2 / (share @ share)) - 1.0))

@@ -26,7 +26,7 @@ def trained(P: int, N: int, relative_gap: Measurement | None) -> str:
     return (
         "The trunk was trained on these examples: its features are not quenched, and "
         f"2 N_eff/P = {2 * N / P:.3g} predicts nothing of this gap. {measured(2 * N / P, relative_gap)}"
-    )
+    ).rstrip()
 
 
 def quenched(P: int, N: int, relative_gap: Measurement | None) -> str:
@@ -34,7 +34,7 @@ def quenched(P: int, N: int, relative_gap: Measurement | None) -> str:
     return (
         f"For quenched features, P and N_eff large, the gap is predicted to stay below 2 N_eff/P = {2 * N / P:.3g} of "
         f"the target power. {measured(2 * N / P, relative_gap)}"
-    )
+    ).rstrip()
 
 
 def unexplained(P: int, N: int, rho: float) -> str:
@@ -57,10 +57,10 @@ def heavy(P: int, N: int, tau: Measurement, rho: float) -> str:
 
 
 def measured(bound: float, relative_gap: Measurement | None) -> str:
-    """Where the measured gap lies."""
+    """Where the measured gap lies; nothing where it was not."""
     if relative_gap is None:
-        return "The gap is not measured."
+        return ""
     below = relative_gap.below(bound)
     if below is None:
-        return f"Measured, {relative_gap}: the error bar contains the bound."
+        return f"Measured, {relative_gap}: too uncertain to say on which side of it."
     return f"Measured, {relative_gap}: {'below' if below else 'above'} it."

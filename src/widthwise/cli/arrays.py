@@ -115,7 +115,7 @@ def _module(name: str, here: str) -> Any:
             found = getattr(found, part)
         if not isinstance(found, torch.nn.Module):
             found = found() if callable(found) else found
-    except Exception as error:  # the module's own code: it may raise anything
+    except (Exception, SystemExit) as error:  # the module's own code: it may raise anything
         raise InputError(
             f"--torch: expected {name!r} to import from {here}, got {type(error).__name__}: {_first_line(error)}; "
             "try it with python -c first."

@@ -40,7 +40,7 @@ def bound(
     from widthwise.cli.arrays import from_file, from_torch
 
     began = time.perf_counter()
-    files = output_files({"json": json, "figure": figure})
+    files = output_files({"json": json, "figure": figure}, [file])
     if torch is None:
         if layer is not None:
             raise InputError(f"--layer: expected it with --torch only, got {layer!r}; leave it out.")

@@ -85,7 +85,7 @@ def predict(
         stride, padding, readout, activation, temperature, weight_precisions, bias_variance, approximation, seed, json,
         figure,
     )  # fmt: skip
-    files = output_files({"json": json, "figure": figure})
+    files = output_files({"json": json, "figure": figure}, [data])
     prediction = _predict(request)
     _finish(request, files, prediction)
 
@@ -132,7 +132,8 @@ def verify(
     )  # fmt: skip
     sampling = Sampling(sampler, chains, draws, warmup, step_size, thinning, store, resume, trace, quiet)
     chosen = sampling.sampler()
-    files = output_files({"json": json, "figure": figure, "trace": sampling.trace, "store": sampling.kept_in})
+    asked = {"json": json, "figure": figure, "trace": sampling.trace, "store": sampling.kept_in}
+    files = output_files(asked, [data])
     prediction = _predict(request)
     import widthwise as ww
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 _DRAWN = ("figure", "trace")
 
 
-def output_files(asked: Mapping[str, str | None]) -> dict[str, Path]:
+def output_files(asked: Mapping[str, str | None], inputs: Iterable[str | Path | None] = ()) -> dict[str, Path]:
     """Where to write, checked before anything is computed.
 
     Args:
         asked: option → path, or None where it was not given; "store" is a store to go on with.
+        inputs: what the command reads; names that are no files, and None, do not matter.
 
     Raises:
-        InputError: a path that cannot be written, an unknown format, one file for two purposes.
+        InputError: a path that cannot be written, an unknown format, one file for two purposes, an input's file.
     """
     from widthwise.files import writable
 
@@ -37,13 +38,32 @@ def output_files(asked: Mapping[str, str | None]) -> dict[str, Path]:
             from widthwise.report.figures import figure_format
 
             figure_format(path)
+        if path == "-":  # the table goes there
+            raise InputError(f"--{name}: expected the name of a file, got '-', and stdout has the table; name one.")
         files[name] = writable(path, f"--{name}")
     for (one, first), (other, second) in combinations(files.items(), 2):
         if first == second:
             raise InputError(f"--{one} and --{other}: expected two files, got {str(first)!r} twice; name another.")
+    keep_inputs({f"--{name}": path for name, path in files.items()}, inputs)
     if "store" in files and files["store"].exists():
         Store(files["store"])  # another file is refused now, and not when there is something to keep
     return files
+
+
+def keep_inputs(outputs: Mapping[str, Path], inputs: Iterable[str | Path | None]) -> None:
+    """Refuses to write over what is read, links of either kind followed.
+
+    Args:
+        outputs: option → file.
+        inputs: as in `output_files`.
+
+    Raises:
+        InputError: an output is an input.
+    """
+    read = [Path(name).expanduser() for name in inputs if name is not None]
+    for option, path in outputs.items():
+        if any(path.is_file() and source.is_file() and path.samefile(source) for source in read):
+            raise InputError(f"{option}: expected another file than the data are read from, got {str(path)!r}; rename.")
 
 
 def write(contents: Mapping[Path, bytes]) -> None:

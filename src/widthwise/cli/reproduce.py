@@ -10,7 +10,7 @@ import typer
 
 from widthwise.cli.kept import KeptRun, interruptible
 from widthwise.cli.options import STORE
-from widthwise.cli.output import write
+from widthwise.cli.output import keep_inputs, write
 from widthwise.errors import NumericalError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def reproduce(
     study = find(name)
     files = {kind: writable(out / f"{name}.{kind}", "--out") for kind in ("csv", "md", "png")}
     kept = writable(out / STORE if store is None else store, "--store")
+    keep_inputs({**{f"--out, {kind}": path for kind, path in files.items()}, "--store": kept}, [data])
     new, chains = not kept.exists(), KeptRun(kept)
     try:
         with interruptible(chains, resume):

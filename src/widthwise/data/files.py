@@ -75,7 +75,7 @@ def _npz(path: Path) -> Source:
     return Source(str(path), X, y, test[0], test[1]) if test else Source(str(path), X, y)
 
 
-def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray | None]:
+def read_arrays(path: Path, names: Collection[str]) -> dict[str, Any]:
     """Named arrays of a .npz file, in its order; nothing is unpickled.
 
     Args:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 
 from widthwise.errors import InputError, unknown_name
 from widthwise.replica.fixed_point import fixed_point_states
+from widthwise.replica.inputs import vector
 from widthwise.replica.population import Population
 from widthwise.replica.scalar import scalar_states
 from widthwise.replica.state import State
@@ -78,7 +79,7 @@ def solve(population: Population, size: Any, ridge: Any = 0.0, *, method: str = 
     Raises:
         InputError: size or ridge out of range, an unknown method.
     """
-    P, lam = _vector("size", size, positive=True), _vector("ridge", ridge, positive=False)
+    P, lam = vector("size", size, positive=True), vector("ridge", ridge, positive=False)
     if P.size != 1 or lam.size != 1:
         raise InputError(
             f"solve: expected one size and one ridge, got {P.size} and {lam.size}; use learning_curve for several."
@@ -116,7 +117,7 @@ def learning_curve(
 
 def curve_of(population: Population, loads: Any, ridge: Any, method: str) -> LearningCurve:
     """`learning_curve` of a population."""
-    a, lam = checked_loads(loads), _vector("ridge", ridge, positive=False)
+    a, lam = checked_loads(loads), vector("ridge", ridge, positive=False)
     rows, columns = np.meshgrid(lam, a * population.size, indexing="ij")
     states = _states(method)(population, columns.ravel(), rows.ravel())
     shape = (*np.shape(ridge), len(a))
@@ -135,21 +136,10 @@ def curve_of(population: Population, loads: Any, ridge: Any, method: str) -> Lea
 
 def checked_loads(loads: Any) -> Float[np.ndarray, " A"]:
     """Loads as a vector of positive numbers."""
-    return _vector("loads", loads, positive=True)
+    return vector("loads", loads, positive=True)
 
 
 def _states(method: str) -> Any:
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     return METHODS[method]
-
-
-def _vector(name: str, values: Any, *, positive: bool) -> Float[np.ndarray, " n"]:
-    array = np.asarray(values, dtype=np.float64)
-    fine = np.isfinite(array) & ((array > 0) if positive else (array >= 0))
-    if array.ndim > 1 or not array.size or not fine.all():
-        raise InputError(
-            f"{name}: expected finite numbers {'above' if positive else 'of at least'} 0, one or a vector, got shape "
-            f"{array.shape} with {np.count_nonzero(~fine)} that are not; pass such numbers."
-        )
-    return array.reshape(-1).copy()

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.errors import InputError
+from widthwise.numerics.factors import of_features, precision
+from widthwise.numerics.hat import smooth
 from widthwise.replica.population import sample
 
 TOLERANCE = 0.1  # on τ: a departure that changes the gap by less is none
@@ -89,6 +91,9 @@ def gaussian_equivalence(features: Any, targets: Any, *, ridge: float = 0.0, con
     there. τ = 1 when the residual's size does not go with the
     features' length; one feature x with y = x³, x normal, has τ = 7.
 
+    Dead and dependent features count for nothing, as in `bound.readout`: the rank is that of the precision that they
+    were born with.
+
     Assumes: independent rows, many more than features: τ has a bias of order N/n where it departs from 1.
     Args:
         features: (n, N), no constant among them.
@@ -104,20 +109,14 @@ def gaussian_equivalence(features: Any, targets: Any, *, ridge: float = 0.0, con
     if not (np.isfinite(lam) and lam >= 0):
         raise InputError(f"ridge: expected a finite number of at least 0, got {ridge!r}; pass such a number.")
     power = float((Y**2).sum())
-    h = np.zeros(len(X))
+    parts = of_features(X, constant, precision(features))
     if constant:
-        X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
-        h += 1 / len(X)
-    U, s, _ = np.linalg.svd(X, full_matrices=False)
-    kept = s > np.finfo(float).eps * max(X.shape) * s.max(initial=0.0)
-    U, s = U[:, kept], s[kept]
-    shrink = s**2 / (s**2 + lam)
-    h += (U * U) @ shrink
-    r = Y - U @ (shrink[:, None] * (U.T @ Y))
-    left = 1 - h
-    if (left <= 1e-10).any() or float((r**2).sum()) <= 1e-24 * power:
+        Y = Y - Y.mean(axis=0)
+    fit = smooth(parts.U, Y, lam, constant, lambda: (parts.spectrum[0], parts.spectrum[1] ** 2))
+    left = 1 - fit.leverages
+    if (left <= 1e-10).any() or float((fit.residuals**2).sum()) <= 1e-24 * power:
         return Equivalence(math.nan, math.nan, "undefined", 0.0)
-    half, M = r / np.sqrt(left)[:, None], h / left
+    half, M = fit.residuals / np.sqrt(left)[:, None], fit.leverages / left
     value, error = tau(half, M)
     w = (half**2).sum(axis=1) * M
     rows = float(w.sum() ** 2 / (w @ w)) if w.any() else 0.0

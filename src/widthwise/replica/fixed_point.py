@@ -20,6 +20,8 @@ from widthwise.errors import InputError
 from widthwise.replica.population import Population
 from widthwise.replica.state import States, statuses
 
+_EPS = float(np.finfo(np.float64).eps)
+
 
 def fixed_point_states(population: Population, size: Float[np.ndarray, " n"], ridge: Float[np.ndarray, " n"]) -> States:
     """The fits on P = `size` examples with ridge λ, point by point.
@@ -52,13 +54,14 @@ def _point(population: Population, P: float, lam: float) -> tuple[float, float, 
     m = m_hat * float(b_squared @ G)
     fluctuation = float(np.sum((omega * G) ** 2))
     bias = m_hat**2 * float(b_squared @ (omega * G * G))
-    # the equation for q is linear once V and m are known
+    # the equation for q is linear once V and m are known; T_y − 2m + bias as squares, which lose no digits
     feedback = P / (1 + V) ** 2 * fluctuation
-    q = (bias + feedback * (power - 2 * m)) / (1 - feedback)
-    q_hat = P * (power + q - 2 * m) / (1 + V) ** 2
-    error = power + q - 2 * m
+    error = (population.residual + lam**2 * float(population.signal @ (G * G))) / (1 - feedback)
+    q = error - power + 2 * m
+    q_hat = P * error / (1 + V) ** 2
     violations = (
         abs(V - float(omega @ G)) / V,
         abs(q - bias - q_hat * fluctuation) / max(abs(q), power),
+        4 * _EPS / (1 - feedback),  # its rounding, which the error takes over
     )
     return lam / V_hat, error / (1 + V) ** 2, error, V / (1 + V), max(violations)

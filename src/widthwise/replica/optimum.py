@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
 
-from widthwise.errors import InputError
+from widthwise.replica import inputs
 from widthwise.replica.curve import checked_loads, solve
 from widthwise.replica.population import Population
 
@@ -115,7 +115,7 @@ def _best(population: Population, P: float) -> tuple[float, float, float, float]
     return float(kappa * left), float(error), float((left / P) ** 2 * error), float(df1 / P)
 
 
-def interpolation_peak(population: Population, ridge: float = 0.0) -> Peak | None:
+def interpolation_peak(population: Population, ridge: Any = 0.0) -> Peak | None:
     """The load at which ε_g has its highest maximum, and how high it is; None where more data always help.
 
     Without a ridge it is at P = rank and infinite, unless the teacher is exact (ε_R = 0). What is not yet learnt acts
@@ -128,9 +128,7 @@ def interpolation_peak(population: Population, ridge: float = 0.0) -> Peak | Non
     Raises:
         InputError: the ridge is not a number of at least 0.
     """
-    lam = float(ridge)
-    if not (np.isfinite(lam) and lam >= 0.0):
-        raise InputError(f"ridge: expected a finite number of at least 0, got {ridge!r}; pass such a number.")
+    lam = inputs.ridge(ridge)
     N, omega, shape = population.size, population.eigenvalues, _ErrorOfKappa(population)
     if lam == 0.0 and population.residual > 0.0:
         return Peak(population.rank / N, np.inf)

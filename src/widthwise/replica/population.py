@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.errors import DataWarning, InputError
+from widthwise.replica.inputs import precision, real, sample
 
 if TYPE_CHECKING:
     from widthwise.replica.curve import LearningCurve
@@ -26,6 +27,10 @@ class Population:
 
     Several outputs are summed over: b is (N, D), T_y = Σ_d E[y_d²].
 
+    Eigenvalues of Ω up to its rounding count as zero: 2e-15 max(N, 16) of the largest, or 1e-6 √max(N, 16) where Ω
+    came from float32 (which holds it; integers and diagonals are exact). Features with deviations 1e6 times smaller
+    than the others' (300 times, from float32) may be lost in that: bring them to like units first.
+
     Args:
         feature_covariance: Ω (N, N), symmetric, positive semi-definite; may be singular.
         feature_target_covariance: b (N,) or (N, D), in the range of Ω.
@@ -38,10 +43,13 @@ class Population:
     feature_covariance: Any = field(repr=False)
     feature_target_covariance: Any = field(repr=False)
     target_power: Any
+    _unit: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "feature_covariance", _covariance(self.feature_covariance))
+        Omega = real("feature_covariance", self.feature_covariance)
+        put(self, "_unit", precision(self.feature_covariance))
+        put(self, "feature_covariance", _covariance(Omega, self._unit))
         put(self, "feature_target_covariance", _cross(self.feature_target_covariance, self.size))
         put(self, "target_power", _power(self.target_power))
         omega, vectors = self._spectrum
@@ -58,7 +66,7 @@ class Population:
                 f"got one with {outside:.3g} outside it; take both moments from the same law."
             )
         excess = float(self.signal.sum()) - self.target_power
-        if excess > 1e-8 * self.target_power:
+        if excess > np.sqrt(self._unit) * self.target_power:
             raise InputError(
                 f"target_power: expected at least b·Ω⁺b = {self.target_power + excess:.6g}, got "
                 f"{self.target_power:.6g}; take all three moments from the same law, uncentred or all centred."
@@ -79,9 +87,16 @@ class Population:
         return values, vectors
 
     @property
+    def _rounding(self) -> float:
+        """How far the moments are known, relative to the largest."""
+        if self._unit > _EPS:  # of entries that were rounded independently; far above what eigh adds
+            return 8 * float(np.sqrt(max(self.size, 16))) * self._unit
+        return 8 * max(self.size, 16) * _EPS
+
+    @property
     def _floor(self) -> float:
         """Eigenvalues up to here are zero within rounding."""
-        return 8 * max(self.size, 16) * _EPS * float(np.max(np.abs(self._spectrum[0])))
+        return self._rounding * float(np.max(np.abs(self._spectrum[0])))
 
     @cached_property
     def rank(self) -> int:
@@ -110,14 +125,14 @@ class Population:
     def residual(self) -> float:
         """ε_R = T_y − b·θ, what no readout can explain; 0 where it is not more than rounding."""
         residual = self.target_power - float(self.signal.sum())
-        return residual if residual > 8 * max(self.size, 16) * _EPS * self.target_power else 0.0
+        return residual if residual > self._rounding * self.target_power else 0.0
 
     @property
     def noise_fraction(self) -> float:
         """ρ = ε_R/T_y."""
         return self.residual / self.target_power
 
-    def learning_curve(self, loads: Any, ridge: Any, *, method: str = "scalar") -> LearningCurve:
+    def learning_curve(self, loads: Any, ridge: Any = 0.0, *, method: str = "scalar") -> LearningCurve:
         """Errors over loads P/N and ridges: `replica.learning_curve` of these moments."""
         from widthwise.replica.curve import curve_of  # which needs this module
 
@@ -171,21 +186,7 @@ class Population:
         return cls(Omega, b, power)
 
 
-def sample(features: Any, targets: Any) -> tuple[Float[np.ndarray, "n N"], Float[np.ndarray, "n D"]]:
-    """Features (n, N) and targets (n, D) as checked float64."""
-    X, Y = np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
-    if X.ndim != 2 or Y.ndim not in (1, 2) or len(X) != len(Y) or 0 in X.shape or 0 in Y.shape:
-        raise InputError(
-            f"features and targets: expected (n, N) and (n,) or (n, D), got {X.shape} and {Y.shape}; "
-            "pass one row per example."
-        )
-    if not (np.isfinite(X).all() and np.isfinite(Y).all()):
-        raise InputError("features and targets: expected finite numbers, got some that are not; drop those rows.")
-    return X, Y.reshape(len(Y), -1)
-
-
-def _covariance(matrix: Any) -> Float[np.ndarray, "N N"]:
-    Omega = np.asarray(matrix, dtype=np.float64)
+def _covariance(Omega: Float[np.ndarray, "..."], unit: float) -> Float[np.ndarray, "N N"]:
     if Omega.ndim != 2 or Omega.shape[0] != Omega.shape[1] or not Omega.size or not np.isfinite(Omega).all():
         raise InputError(
             f"feature_covariance: expected a square matrix of finite numbers, got shape {Omega.shape}; pass E[φφᵀ]."
@@ -193,7 +194,7 @@ def _covariance(matrix: Any) -> Float[np.ndarray, "N N"]:
     if not Omega.any():
         raise InputError("feature_covariance: expected some feature that varies, got all zeros; every feature is dead.")
     asymmetry = float(np.abs(Omega - Omega.T).max())
-    if asymmetry > 1e-10 * float(np.abs(Omega).max()):
+    if asymmetry > max(1e-10, 4 * unit) * float(np.abs(Omega).max()):
         raise InputError(
             f"feature_covariance: expected a symmetric matrix, got Ω − Ωᵀ up to {asymmetry:.3g}; pass (Ω + Ωᵀ)/2."
         )
@@ -201,7 +202,7 @@ def _covariance(matrix: Any) -> Float[np.ndarray, "N N"]:
 
 
 def _cross(vector: Any, N: int) -> Float[np.ndarray, "N *D"]:
-    b = np.asarray(vector, dtype=np.float64)
+    b = real("feature_target_covariance", vector)
     if b.ndim not in (1, 2) or len(b) != N or not b.size or not np.isfinite(b).all():
         raise InputError(
             f"feature_target_covariance: expected {N} finite numbers (or {N} rows, one column per output), got shape "
@@ -211,7 +212,7 @@ def _cross(vector: Any, N: int) -> Float[np.ndarray, "N *D"]:
 
 
 def _power(value: Any) -> float:
-    T_y = float(value)
-    if not (np.isfinite(T_y) and T_y > 0):
+    T_y = real("target_power", value)
+    if T_y.ndim or not (np.isfinite(T_y) and T_y > 0):
         raise InputError(f"target_power: expected a positive number, got {value!r}; pass E[y²].")
-    return T_y
+    return float(T_y)

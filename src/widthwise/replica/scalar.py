@@ -60,10 +60,10 @@ def _points(population: Population, P: Vector, lam: Vector) -> Float[np.ndarray,
     ill = squared == 0.0  # no ridge, P = r
     error = P * numerator / np.where(ill, 1.0, squared)
     error[ill] = np.inf if population.residual > 0.0 else 0.0
-    training = np.where(ill, 0.0, (left / P) ** 2 * error.clip(max=np.finfo(float).max))
-    training[(lam == 0.0) & (over < 0.0)] = 0.0  # interpolated: λ/κ is 0, not its rounding
-    m = np.where((lam == 0.0) & (over <= 0.0), 1.0, q.sum(axis=1) / P)
     felt = np.where(kappa > 0.0, lam / np.where(kappa > 0.0, kappa, 1.0), left)
+    kept = np.where(over < 0.0, felt, left)  # both are P − df_1; below P = r that is a difference of like numbers
+    training = np.where(ill, 0.0, (kept / P) ** 2 * error.clip(max=np.finfo(float).max))
+    m = np.where((lam == 0.0) & (over <= 0.0), 1.0, q.sum(axis=1) / P)
     residual = np.abs(left - felt) / P
     return np.stack([kappa, training, error, m, residual])
 

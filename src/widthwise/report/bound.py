@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from widthwise.report.figures import GREY, INK, SAMPLED, TEST, TRAINING, plain
+from widthwise.report.whole_table import Column, WholeTable
 
 _STYLE = {"informative": "green", "inconclusive": "yellow", "outside_assumption": "red", "vacuous": "red"}
 _HOLDS = {True: "below", False: "above", None: "undecided"}
@@ -29,16 +28,14 @@ def bound_table(report: Any, *, name: str) -> RenderableType:
         report: from `bound.last_layer`.
         name: what the features came from.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
     columns = _columns(report)
-    for title, _ in columns:
-        bold = title == "network"
-        table.add_column(title, justify="right", no_wrap=True, style="bold" if bold else "")
-    for key, label in _ROWS.items():
-        cells = [values.get(key, "") for _, values in columns]
-        if any(str(cell) for cell in cells):
-            table.add_row(label, *cells, style="dim" if label.startswith("  ") else "")
+    table = WholeTable(
+        list(_ROWS.values()),
+        [
+            Column(title, [values.get(key, "") for key in _ROWS], "bold" if title == "network" else "")
+            for title, values in columns
+        ],
+    )
     return Group(_heading(report, name), table, _footing(report))
 
 
@@ -102,7 +99,7 @@ def _heading(report: Any, name: str) -> RenderableType:
         Text.assemble(
             (name, "bold"),
             f": a last layer of {report.features} features{rank}\n"
-            f"{report.P} training examples, mean square of the targets {report.target_power:.4g}, trunk {trunk}",
+            f"{report.P} training examples, variance of the targets {report.target_power:.4g}, trunk {trunk}",
         ),
         (1, 0, 0, 0),
     )

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from widthwise.report.records import evidence
+from widthwise.report.whole_table import Column, WholeTable
 
 _VALIDITY_STYLE = {"sound": "green", "doubtful": "yellow", "outside": "red"}
 
@@ -39,13 +38,9 @@ def prediction_table(
         infinite: the same network's posterior at infinite width.
         infinite_score: its score.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
     widths = "-".join(str(N) for N in network.widths)
     finite_name = f"{widths} channels" if hasattr(network, "channels") else f"width {widths}"
-    table.add_column(finite_name, justify="right", no_wrap=True, style="bold")
-    table.add_column("infinite width", justify="right", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True, style="dim")
+    rows: list[tuple[str, str, str, str]] = []
     for name, finite, wide in (
         ("test error", score, infinite_score),
         ("training error", posterior.training_error, infinite.training_error),
@@ -54,24 +49,24 @@ def prediction_table(
             a, b = float(getattr(finite, key)), float(getattr(wide, key))
             bar = finite.theory_error if key == "total" else None
             shown = _number(a) if bar is None else f"{_number(a)} ± {bar:.2g}"
-            table.add_row(label, shown, _number(b), _ratio(a, b), style="" if key == "total" else "dim")
+            rows.append((label, shown, _number(b), _ratio(a, b)))
     if data.get("task") == "classification" and score.accuracy is not None:
-        table.add_row("accuracy", _percent(score.accuracy), _percent(infinite_score.accuracy), "")
-    table.add_row(
-        "negative log likelihood",
-        _number(score.negative_log_likelihood),
-        _number(infinite_score.negative_log_likelihood),
-        "",
-    )
+        rows.append(("accuracy", _percent(score.accuracy), _percent(infinite_score.accuracy), ""))
+    likelihoods = [_number(found.negative_log_likelihood) for found in (score, infinite_score)]
+    rows.append(("negative log likelihood", likelihoods[0], likelihoods[1], ""))
     finite_evidence = evidence(posterior)
     shown = "–" if finite_evidence is None else f"{finite_evidence:.2f}"
     gain = "" if finite_evidence is None else f"{finite_evidence - infinite.log_evidence:+.2f} nats"
-    table.add_row("log evidence", shown, f"{infinite.log_evidence:.2f}", gain)
+    rows.append(("log evidence", shown, f"{infinite.log_evidence:.2f}", gain))
     wide_values = infinite.order_parameters
     for name, values in posterior.order_parameters.items():
         wide = _order_parameter(wide_values[name]) if name in wide_values else ""
-        table.add_row(f"order parameter {name}{_shape(values)}", _order_parameter(values), wide, "")
-    table.add_row("load P/N", _values(posterior.load), "0", "")
+        rows.append((f"order parameter {name}{_shape(values)}", _order_parameter(values), wide, ""))
+    rows.append(("load P/N", _values(posterior.load), "0", ""))
+    labels, *cells = zip(*rows)
+    titles = {finite_name: "bold", "infinite width": "", "ratio": "dim"}
+    columns = [Column(title, entries, style) for (title, style), entries in zip(titles.items(), cells)]
+    table = WholeTable(labels, columns)
     return Group(_heading(data, temperature, network), table, _footing(posterior))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.bound.adapters.layer import PAIR, LastLayer, follows, in_batches, linear_readout, numpy
+from widthwise.bound.adapters.layer import PAIR, LastLayer, follows, in_batches, linear_readout, numpy, precise
 from widthwise.errors import InputError, unknown_name
 
 
@@ -21,6 +21,7 @@ def fetch(model: Any, X: Any, *, layer: str | None, batch_size: int) -> LastLaye
     import equinox as eqx
     import jax
 
+    _without_state(model)
     model, linear = eqx.nn.inference_mode(model), _linear_layers(model)
     if layer is not None and layer not in linear:
         raise unknown_name("layer", layer, linear)
@@ -44,6 +45,21 @@ def fetch(model: Any, X: Any, *, layer: str | None, batch_size: int) -> LastLaye
         features, output, predictions, bias=linear[ran[-1]].bias is not None, eps=eps, name=repr(ran[-1]),
         remedy=f"name another layer=…, or {PAIR}",
     )  # fmt: skip
+
+
+def _without_state(model: Any) -> None:
+    from equinox.nn import Sequential, StatefulLayer
+    from jax.tree_util import tree_leaves
+
+    def stateful(part: Any) -> bool:
+        return isinstance(part, StatefulLayer) and not isinstance(part, Sequential) and part.is_stateful()
+
+    names = {type(part).__name__ for part in tree_leaves(model, is_leaf=stateful) if stateful(part)}
+    if names:
+        raise InputError(
+            f"model: expected an Equinox module without state, got one with {', '.join(sorted(names))}, which is "
+            f"called with a state too; {PAIR}."
+        )
 
 
 def _linear_layers(model: Any) -> dict[str, Any]:
@@ -117,7 +133,7 @@ def _left_out(
         features, readout = numpy(bare(few)), _affine(linear[name])
         if features.ndim != 2 or features.shape[1] != linear[name].weight.shape[1]:
             continue
-        if follows(readout(features), predictions, eps**0.5) is not None:
+        if follows(readout(features), predictions, precise(eps)) is not None:
             return partial(_both, model, bare, readout), [name]
     raise InputError(
         f"model: expected predictions that are the output of one of {', '.join(names)}, got others (a softmax after "
