@@ -31,7 +31,7 @@ _PUBLIC = {
     "StudentTProcess": "widthwise.prior",
     "memorisation": "widthwise.bound",
 }
-_ROOMS = ("bound", "prior", "replica", "training")  # public as they are: ww.prior.draw
+_ROOMS = ("bound", "prior", "probes", "replica", "training")  # public as they are: ww.prior.draw
 
 __all__ = ["__version__", *sorted((*_PUBLIC, *_ROOMS))]
 

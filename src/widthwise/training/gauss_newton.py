@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,12 +18,7 @@ from widthwise.sampling.precision import float64
 
 WINDOW = 50  # steps that must win something
 _ROUNDING = 1e-12  # of the loss
-_STATUS = (
-    "steps",
-    "converged",
-    "converged",
-    "stalled",
-)  # by the reason to stop
+_STATUS = ("steps", "converged", "converged", "stalled")  # by the reason to stop
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class GaussNewton:
 
     Args:
         steps: at most so many, those that are tried in vain included.
-        tolerance: of the training error, in units of mean y².
+        tolerance: of the training error, in units of mean y², or of 1 where all y are zero.
         gradient: of the largest cosine between the residual and a column of the Jacobian.
         progress: stalled where fifty steps win less than this share of the error and of the cosine less than 9/10.
     """
@@ -42,11 +38,11 @@ class GaussNewton:
     progress: float = 1e-3
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, numbers.Integral) or self.steps < 0:
             raise InputError(f"steps: expected a whole number of at least 0, got {self.steps!r}; pass e.g. 1000.")
         for name in ("tolerance", "gradient", "progress"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
                 raise InputError(f"{name}: expected a number in [0, 1), got {value!r}; pass e.g. 1e-10.")
 
 
@@ -127,6 +123,7 @@ def _minimise(
 ) -> Any:
     p, dual = W.size + a.size, len(y) < W.size + a.size
     power = jnp.sum(y**2)
+    power = jnp.where(power > 0, power, 1.0)
 
     def unpack(theta: Any) -> tuple[Any, Any]:
         return theta[: W.size].reshape(W.shape), theta[W.size :]

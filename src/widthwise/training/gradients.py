@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -43,7 +44,7 @@ class Adam:
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size)
         _fraction("tolerance", self.tolerance)
-        if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):
+        if not (isinstance(self.learning_rate, numbers.Real) and 0 < self.learning_rate < math.inf):
             raise InputError(f"learning_rate: expected a positive number, got {self.learning_rate!r}; pass e.g. 1e-3.")
 
 
@@ -118,6 +119,7 @@ def descend(
     power = float(np.sum(y**2)) / P or 1.0
     with float64():
         data = tuple(map(jnp.asarray, (X, y, mask)))
+        random = jax.random.key(key if key < 2**63 else int(np.random.SeedSequence(key).generate_state(1)[0]))
         weights = jax.tree.map(jnp.asarray, start)
         state, steps, end = optimiser.init(weights), 0, -(-settings.steps // CHUNK) * CHUNK
         error, steepest = map(float, _look(phi.function, weights, data))
@@ -126,7 +128,7 @@ def descend(
             if isinstance(settings, Adam):
                 weights, state = _adam(
                     phi.function, optimiser.update, settings.batch_size, weights, state, data, P,
-                    jax.random.fold_in(jax.random.key(key), steps), settings.learning_rate, steps / end, 1 / end,
+                    jax.random.fold_in(random, steps), settings.learning_rate, steps / end, 1 / end,
                 )  # fmt: skip
             else:
                 weights, state = _lbfgs(phi.function, optimiser.update, weights, state, data)
@@ -216,10 +218,10 @@ def _optimiser(settings: Adam | LBFGS) -> Any:
 
 
 def _whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
         raise InputError(f"{name}: expected a whole number of at least 1, got {value!r}; pass e.g. 1000.")
 
 
 def _fraction(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise InputError(f"{name}: expected a number in [0, 1), got {value!r}; pass e.g. 1e-10.")
