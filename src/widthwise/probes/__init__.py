@@ -13,9 +13,12 @@ _PUBLIC = {
     "Landscape": "landscape",
     "PhaseDiagram": "phase",
     "Probe": "probe",
+    "Recipe": "experiment",
     "Report": "report",
+    "Story": "story",
     "Student": "student",
     "Teacher": "teachers",
+    "Trajectory": "trajectory",
     "Verdict": "verdict",
     "cka": "representation",
     "copy_average": "copy_average",
@@ -33,6 +36,7 @@ _PUBLIC = {
     "story": "story",
     "subspace": "representation",
     "train": "train",
+    "trajectory": "trajectory",
     "verdict": "verdict",
 }
 
