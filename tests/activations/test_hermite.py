@@ -85,12 +85,12 @@ def test_a_thousand_rows_of_tanh_cost_well_below_a_second(rng):
     X = rng.standard_normal((1000, 300))
     C = X @ X.T / 300
     dual = dual_of(resolve("tanh"))
-    start = time.perf_counter()
+    start = time.process_time()
     side = dual.prepare(np.diag(C).copy())
     for i in range(0, 1000, 250):
         for j in range(0, 1000, 250):
             dual.tile(C[i : i + 250, j : j + 250].copy(), side[i : i + 250], side[j : j + 250])
-    assert time.perf_counter() - start < 0.9
+    assert time.process_time() - start < 0.9
 
 
 def test_jax_callable_is_evaluated_in_float64_and_leaves_the_setting():
