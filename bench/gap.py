@@ -12,8 +12,6 @@ FOLDER holds mnist.npz and cifar10_airplane_automobile.npz, each optional; the r
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 import time
 import warnings
@@ -22,6 +20,7 @@ from typing import Any
 
 import gap_tasks
 import numpy as np
+from rows import as_csv, elsewhere
 
 import widthwise as ww
 from widthwise import bound, training
@@ -173,36 +172,6 @@ def rows_of(
     return found
 
 
-def elsewhere(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of an earlier run whose data are not at hand now: they stay as they are."""
-    if not path.is_file():
-        return []
-    measured = {row["name"] for row in rows}
-    with path.open(newline="") as file:
-        kept = [line for line in csv.DictReader(file) if line["name"] not in measured]
-    return [{name: _value(text) for name, text in line.items()} for line in kept]
-
-
-def _value(text: str) -> Any:
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{v:.7g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows)
-    return text.getvalue()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("WIDTHWISE_DATA"), help="folder of the files")
@@ -221,7 +190,7 @@ def main() -> None:
         path = arguments.write
         rows += elsewhere(path.with_suffix(".csv"), rows)
         with whole(path.with_suffix(".csv")) as file:
-            file.write(_csv(rows).encode())
+            file.write(as_csv(rows))
         gap_report.write(path, rows)
     else:
         print(gap_report.summary(rows))

@@ -11,14 +11,13 @@ FOLDER holds mnist.npz, cifar10_airplane_automobile.npz and uci/*.npz, each opti
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import truth_cases
+from rows import as_csv, elsewhere
 
 import widthwise as ww
 from widthwise.errors import InputError
@@ -123,25 +122,6 @@ def rows_of(folder: Path | None, store: str, limit: int | None) -> list[dict[str
     return found
 
 
-def elsewhere(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of an earlier run whose data are not at hand now: they stay as they are."""
-    if not path.is_file():
-        return []
-    measured = {row["name"] for row in rows}
-    with path.open(newline="") as file:
-        kept = [line for line in csv.DictReader(file) if line["name"] not in measured]
-    return [{name: _value(text) for name, text in line.items()} for line in kept]
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("WIDTHWISE_DATA"), help="folder of the files")
@@ -156,19 +136,10 @@ def main() -> None:
         path = arguments.write
         rows += elsewhere(path.with_suffix(".csv"), rows)
         with whole(path.with_suffix(".csv")) as file:
-            file.write(_csv(rows).encode())
+            file.write(as_csv(rows))
         truth_report.write(path, rows)
     else:
         print(truth_report.summary(rows))
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{v:.7g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows)
-    return text.getvalue()
 
 
 if __name__ == "__main__":
