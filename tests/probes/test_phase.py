@@ -177,11 +177,19 @@ def test_real_data_are_tested_on_what_did_not_train(rng):
         ({"recipe": Recipe(), "noise": 0.1}, "recipe: expected it or its fields"),
         ({"stepz": 3}, "unknown setting"),
         ({"method": "newton"}, "unknown method"),
+        ({"teacher": np.sin}, "teacher: expected a Teacher, got ufunc; make one, of data by Teacher.of_data"),
     ],
 )
 def test_it_refuses_what_makes_no_grid(teacher, arguments, message):
     with pytest.raises(InputError, match=message):
-        phase_diagram(teacher, **{"sizes": (0.5,), "widths": (1.0,), "seeds": 1} | arguments)
+        phase_diagram(**{"teacher": teacher, "sizes": (0.5,), "widths": (1.0,), "seeds": 1} | arguments)
+
+
+def test_too_few_seeds_are_said_once(teacher):
+    found = phase_diagram(teacher, sizes=(0.5, 1.0), widths=(1.0,), seeds=1, repeats=0, nulls=2)
+    with pytest.warns(DataWarning) as said:
+        assert len(found.verdicts[0]) == 2
+    assert len(said) == 1
 
 
 def test_it_refuses_unknown_probes_words_and_steps(teacher, diagram):

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from widthwise.bound import checks
-from widthwise.errors import InputError
+from widthwise.errors import DataWarning, InputError
 from widthwise.probes.experiment import Recipe, Run, experiment, network_of
+from widthwise.probes.teachers import Teacher
 from widthwise.probes.verdict import Verdict, verdict
 from widthwise.store import Store
 
@@ -86,8 +87,17 @@ class PhaseDiagram:
 
     @property
     def verdicts(self) -> tuple[tuple[Verdict, ...], ...]:
-        """Of each cell, by its medians."""
-        return tuple(tuple(verdict([run.report for run in cell]) for cell in row) for row in self.cells)
+        """Of each cell, by its medians.
+
+        Warns:
+            DataWarning: fewer seeds than a verdict wants.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            said = tuple(tuple(verdict([run.report for run in cell]) for cell in row) for row in self.cells)
+        for warning in caught[:1]:  # the same of every cell
+            warnings.warn(warning.message, stacklevel=2)
+        return said
 
     def fraction(self, word: str) -> Float[np.ndarray, "widths sizes"]:
         """Of the seeds that a verdict's word fits, one by one.
@@ -172,6 +182,10 @@ def phase_diagram(
     Raises:
         InputError: an empty grid, P or N1 below 1, a recipe beside options, or as `experiment`.
     """
+    if not isinstance(teacher, Teacher):
+        raise InputError(
+            f"teacher: expected a Teacher, got {type(teacher).__name__}; make one, of data by Teacher.of_data(X, y)."
+        )
     recipe = _recipe(recipe, options)
     store = None if store is None else Store.of(store)
     grid = [_positive(name, values) for name, values in (("sizes", sizes), ("widths", widths))]
