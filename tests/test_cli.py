@@ -429,14 +429,23 @@ def test_a_deep_network_has_a_figure(call, here):
     assert (here / "deep.png").stat().st_size > 5000
 
 
+def heed_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("delay", [0.3, 4.0])
 def test_an_interrupt_ends_it_at_once(here, delay):
     code = [sys.executable, "-m", "widthwise.cli", "verify", "--quiet", "--draws", "20000", "--json", "v.json"]
-    with subprocess.Popen(code, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=here, text=True) as process:
-        time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+    streams = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    # a background job hands on that SIGINT is ignored: until our handler stands it would be lost
+    with subprocess.Popen(code, cwd=here, preexec_fn=heed_interrupts, **streams) as process:
+        try:
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=10)
+        finally:
+            process.kill()  # should it not heed them: nobody waits for 20000 draws
     assert process.returncode in (130, -2)  # -2: before the interpreter had reached our code
     assert "Traceback" not in err or process.returncode == -2
     assert list(here.iterdir()) == []
