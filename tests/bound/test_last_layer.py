@@ -264,7 +264,7 @@ def test_near_interpolation_the_gap_is_the_median_over_splits(P):
     else:
         assert bound.gap.value == pytest.approx(np.median(gaps), rel=1e-6)
         deviation = np.median(np.abs(np.array(gaps) - np.median(gaps)))
-        assert bound.gap.standard_error == pytest.approx(1.4826 * deviation, rel=1e-6)
+        assert bound.gap.standard_error == pytest.approx(1.482602218505602 * deviation, rel=1e-6)
 
 
 def test_dead_duplicated_and_constant_features(rng):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from widthwise.numerics import factors
 from widthwise.numerics.factors import least_norm, of_features, of_kernel, precision
 
 DOUBLE, SINGLE = 2.0**-52, 2.0**-23
@@ -49,14 +48,21 @@ def test_they_multiply_to_the_features(rng, kind, constant):
         np.testing.assert_allclose((Phi - parts.mean) @ parts.weights(y, 0.0), (Phi - parts.mean) @ direct, atol=1e-6)
 
 
-def test_the_fast_path_gives_what_the_decomposition_gives(rng, monkeypatch):
-    Phi = rng.normal(size=(400, 30)) @ rng.normal(size=(30, 30))  # condition about 100: a second pass
-    fast = of_features(Phi, True, DOUBLE)
-    monkeypatch.setattr(factors, "_CONDITION", 0.0)
-    slow = of_features(Phi, True, DOUBLE)
-    assert not np.allclose(fast.U, slow.U)
-    np.testing.assert_allclose(fast.U @ fast.U.T, slow.U @ slow.U.T, atol=1e-11)
-    np.testing.assert_allclose(fast.spectrum[1], slow.spectrum[1], rtol=1e-11)
+@pytest.mark.parametrize("P", [400, 20])
+@pytest.mark.parametrize("rank", [30, 12])
+def test_the_factors_are_the_singular_value_decompositions(rng, P, rank):
+    """Tall and wide, of full rank and not, with a condition of 1e4 and columns in units of their own."""
+    rank = min(rank, P - 1)
+    Phi = rng.normal(size=(P, rank)) * np.logspace(0, -4, rank) @ rng.normal(size=(rank, 30)) * np.logspace(-3, 3, 30)
+    parts = of_features(Phi, True, DOUBLE)
+    s = np.linalg.svd(Phi - Phi.mean(axis=0), compute_uv=False)
+    assert parts.U.shape == (P, rank)
+    np.testing.assert_allclose(parts.U.T @ parts.U, np.eye(rank), atol=1e-12)
+    np.testing.assert_allclose(parts.U @ parts.C, Phi - Phi.mean(axis=0), atol=1e-11 * s[0])
+    np.testing.assert_allclose(parts.spectrum[1][:5], s[:5], rtol=1e-9)
+    assert (parts.C_inverse is None) == (rank < 30)
+    if rank == 30:
+        np.testing.assert_allclose(parts.C_inverse @ parts.C, np.eye(30), atol=1e-6)
 
 
 @pytest.mark.parametrize(("P", "N"), [(500, 25), (40, 90)])

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import median_abs_deviation
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.bound.readout import fitted
 from widthwise.bound.refit import power
 from widthwise.errors import InputError
@@ -97,7 +98,7 @@ def gap_curve(
             error = np.mean(np.sum((y[rest] - fit.predict(Phi[rest])) ** 2, axis=1))
             gaps[i] = (error - fit.training_error) / T
         medians.append(float(np.median(gaps)))
-        spread = 1.4826 * float(np.median(np.abs(gaps - medians[-1])))
+        spread = float(median_abs_deviation(gaps, scale="normal"))
         errors.append(math.sqrt(math.pi / (2 * repeats)) * spread if repeats > 1 else math.nan)
     return GapCurve(
         sizes=grid,

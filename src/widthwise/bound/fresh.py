@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
-from widthwise.bound.checks import warn
+from widthwise import checks
 from widthwise.bound.seen import seen
+from widthwise.checks import warn
 from widthwise.errors import InputError
 from widthwise.numerics.factors import Factors, precision
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks, wording
+from widthwise import checks
+from widthwise.bound import wording
 from widthwise.bound.fresh import examine, through_readout
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.readout import Readout, fitted

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.predictors import Fitter, predictions
 from widthwise.errors import InputError

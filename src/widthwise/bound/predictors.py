@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError
 
 

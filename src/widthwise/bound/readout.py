@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.bound.measurement import Measurement, students
 from widthwise.errors import InputError
 from widthwise.numerics.factors import Factors, of_features, of_kernel, precision

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import median_abs_deviation
 
-from widthwise.bound import checks, wording
+from widthwise import checks
+from widthwise.bound import wording
 from widthwise.bound.measurement import Measurement, students
 from widthwise.bound.readout import Readout, fitted
 from widthwise.bound.wording import Status
@@ -175,7 +177,7 @@ def judge(fit: Readout, T: float, relative: Measurement | None) -> tuple[Status,
 
 
 def _resampled(parts: Factors, y: Float[np.ndarray, "P D"], key: int) -> tuple[Measurement, Measurement]:
-    """Gap and gap/ε_g, medians over random splits, with the spread of one split (1.4826 median absolute deviations).
+    """Gap and gap/ε_g, medians over random splits, with the spread of one split (by its median absolute deviation).
 
     Not divided by the number of splits: they share their examples. Features turned to their own axes, as many as there
     are ranks, give the same fits.
@@ -195,5 +197,6 @@ def _resampled(parts: Factors, y: Float[np.ndarray, "P D"], key: int) -> tuple[M
 
 
 def _median(values: list[float]) -> Measurement:
-    middle = float(np.median(values))
-    return Measurement(middle, 1.4826 * float(np.median(np.abs(np.array(values) - middle))), students(_FREEDOM))
+    return Measurement(
+        float(np.median(values)), float(median_abs_deviation(values, scale="normal")), students(_FREEDOM)
+    )

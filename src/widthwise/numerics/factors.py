@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import eigh, lapack, lstsq, qr, solve_triangular, svd, svdvals
+from scipy.linalg import eigh, lstsq, qr, solve_triangular, svd
 
 from widthwise.errors import InputError
 
@@ -19,9 +19,7 @@ _DOUBLE = float(np.finfo(np.float64).eps)
 _SINGLE = float(np.finfo(np.float32).eps)
 _COARSE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 _SLACK = 1e-8  # of the largest entry: what a kernel may miss of symmetry and positivity, at least
-_CONDITION = 1e6  # up to which a Gram matrix, of its square, may be trusted
 _DEPENDENT = 1e-12  # of the largest: what a sample of rows leaves of a direction that it does not have
-_HARMLESS = 30.0  # a condition whose square costs no more than three digits
 
 
 def precision(values: Any) -> float:
@@ -110,42 +108,17 @@ def _thin(A: Float[np.ndarray, "P N"], noise: float) -> Thin:
         C = np.zeros((len(part), N))
         C[:, alive] = part
         return U, C, None
-    if P > N:
-        found = _tall(A, noise)
-        if found is not None:
-            return found
     if P < N:
         (R,) = qr(A.T, mode="r", check_finite=False)
         U, s, _ = svd(R[:P].T, full_matrices=False, check_finite=False)
         U = U[:, : _rank(s, noise)]
         return U, U.T @ A, None
-    U, s, Vt = svd(A, full_matrices=False, check_finite=False)
+    Q, R = qr(A, mode="economic", check_finite=False)
+    W, s, Vt = svd(R, check_finite=False)
     rank = _rank(s, noise)
-    U, s, Vt = U[:, :rank], s[:rank], Vt[:rank]
-    return U, s[:, None] * Vt, Vt.T / s if rank == N else None
-
-
-def _tall(A: Float[np.ndarray, "P N"], noise: float) -> Thin | None:
-    """By Cholesky QR, a second time where the first lost digits
-                                                          [Yamamoto et al. 2015, Electron. Trans. Numer. Anal. 44]
-
-    Where the columns are independent beyond doubt, and None elsewhere: the Gram matrix squares their condition.
-    """
-    U, C = A, np.eye(A.shape[1])
-    for _ in range(2):
-        R, info = lapack.dpotrf(U.T @ U, clean=1)
-        if info != 0:
-            return None
-        s = svdvals(R, check_finite=False)
-        if s[-1] * _CONDITION < s[0]:
-            return None
-        U, C = solve_triangular(R, U.T, trans="T", check_finite=False).T, R @ C
-        if s[0] < _HARMLESS * s[-1]:
-            break
-    s = svdvals(C, check_finite=False)
-    if _rank(s, noise) < len(s):
-        return None
-    return U, C, solve_triangular(C, np.eye(len(C)), check_finite=False)
+    if rank == N:
+        return Q, R, solve_triangular(R, np.eye(N), check_finite=False)
+    return Q @ W[:, :rank], s[:rank, None] * Vt[:rank], None
 
 
 def _rank(s: Float[np.ndarray, " r"], noise: float) -> int:

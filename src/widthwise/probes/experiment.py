@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.bound.memorisation import memorisation
 from widthwise.errors import InputError
 from widthwise.networks import FullyConnected

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.predictors import Fitter, predictions
 from widthwise.errors import InputError

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.callables import parities
 from widthwise.activations.phi import Activation
-from widthwise.bound import checks
 from widthwise.errors import unknown_name
 from widthwise.probes import representation as seen
 from widthwise.probes.overlap import FOUND, cosines, matched, teacher_units, unit_rows

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError
 
 FOUND = 0.9  # |cos| above which a teacher's unit counts as found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import DataWarning, InputError
 from widthwise.probes.experiment import Recipe, Run, experiment, network_of
 from widthwise.probes.teachers import Teacher

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.phi import resolve
-from widthwise.bound import checks
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.memorisation import Memorisation
 from widthwise.bound.memorisation import memorisation as coefficient

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.phi import Activation, resolve
-from widthwise.bound import checks
 from widthwise.errors import InputError
 
 Layer = tuple[np.ndarray, np.ndarray | None]

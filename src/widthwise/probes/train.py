@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError, NumericalError, unknown_name
 from widthwise.networks import FullyConnected
 from widthwise.probes.student import Layer, Student

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError
 from widthwise.probes.experiment import PLAIN, Recipe, data_of, network_of, own_key
 from widthwise.probes.report import Report, report

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.errors import InputError
 from widthwise.numerics.factors import of_features, precision
 from widthwise.numerics.hat import smooth
@@ -88,8 +89,8 @@ def gaussian_equivalence(features: Any, targets: Any, *, ridge: float = 0.0, con
 
     M is that of the fit without the row, h/(1 − h), and r² is the product of the residuals with and without it,
     r²/(1 − h): its mean is ε_R at any n where the residual's size does not go with the features, so that τ has no bias
-    there. τ = 1 when the residual's size does not go with the
-    features' length; one feature x with y = x³, x normal, has τ = 7.
+    there. τ = 1 when the residual's size does not go with the features' length; one feature x with y = x³, x normal,
+    has τ = 7 (without a constant), the sum of N such features 1 + 6/N.
 
     Dead and dependent features count for nothing, as in `bound.readout`: the rank is that of the precision that they
     were born with.
@@ -105,9 +106,7 @@ def gaussian_equivalence(features: Any, targets: Any, *, ridge: float = 0.0, con
         InputError: shapes that do not agree, entries that are not finite, a negative ridge.
     """
     X, Y = sample(features, targets)
-    lam = float(ridge)
-    if not (np.isfinite(lam) and lam >= 0):
-        raise InputError(f"ridge: expected a finite number of at least 0, got {ridge!r}; pass such a number.")
+    lam = checks.ridge(ridge)
     power = float((Y**2).sum())
     parts = of_features(X, constant, precision(features))
     if constant:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
 
-from widthwise.replica import inputs
+from widthwise import checks
 from widthwise.replica.curve import checked_loads, solve
 from widthwise.replica.population import Population
 
@@ -128,7 +128,7 @@ def interpolation_peak(population: Population, ridge: Any = 0.0) -> Peak | None:
     Raises:
         InputError: the ridge is not a number of at least 0.
     """
-    lam = inputs.ridge(ridge)
+    lam = checks.ridge(ridge)
     N, omega, shape = population.size, population.eigenvalues, _ErrorOfKappa(population)
     if lam == 0.0 and population.residual > 0.0:
         return Peak(population.rank / N, np.inf)

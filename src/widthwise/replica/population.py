@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.errors import DataWarning, InputError
-from widthwise.replica.inputs import precision, real, sample
+from widthwise.replica.inputs import precision, sample
 
 if TYPE_CHECKING:
     from widthwise.replica.curve import LearningCurve
@@ -47,7 +48,7 @@ class Population:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        Omega = real("feature_covariance", self.feature_covariance)
+        Omega = checks.numbers_of("feature_covariance", self.feature_covariance)
         put(self, "_unit", precision(self.feature_covariance))
         put(self, "feature_covariance", _covariance(Omega, self._unit))
         put(self, "feature_target_covariance", _cross(self.feature_target_covariance, self.size))
@@ -202,7 +203,7 @@ def _covariance(Omega: Float[np.ndarray, "..."], unit: float) -> Float[np.ndarra
 
 
 def _cross(vector: Any, N: int) -> Float[np.ndarray, "N *D"]:
-    b = real("feature_target_covariance", vector)
+    b = checks.numbers_of("feature_target_covariance", vector)
     if b.ndim not in (1, 2) or len(b) != N or not b.size or not np.isfinite(b).all():
         raise InputError(
             f"feature_target_covariance: expected {N} finite numbers (or {N} rows, one column per output), got shape "
@@ -212,7 +213,7 @@ def _cross(vector: Any, N: int) -> Float[np.ndarray, "N *D"]:
 
 
 def _power(value: Any) -> float:
-    T_y = real("target_power", value)
+    T_y = checks.numbers_of("target_power", value)
     if T_y.ndim or not (np.isfinite(T_y) and T_y > 0):
         raise InputError(f"target_power: expected a positive number, got {value!r}; pass E[y²].")
     return float(T_y)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations import Activation, resolve
 from widthwise.activations.duals import dual_of
 from widthwise.activations.mixed import mixed_dual, products
 from widthwise.errors import InputError, NumericalError
 from widthwise.numerics.lapack import symmetric_root
-from widthwise.replica.inputs import number, real
 from widthwise.replica.population import Population
 
 _LOOSEST = 1e-4  # bound on a mixed moment, relative to √(E[φ²] E[σ²]), above which it is an error
@@ -41,8 +41,12 @@ class Teacher:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "weights", _matrix("teacher weights", np.atleast_2d(real("teacher weights", self.weights))))
-        a = np.ones(len(self.weights)) if self.readout is None else real("teacher readout", self.readout)
+        put(
+            self,
+            "weights",
+            _matrix("teacher weights", np.atleast_2d(checks.numbers_of("teacher weights", self.weights))),
+        )
+        a = np.ones(len(self.weights)) if self.readout is None else checks.numbers_of("teacher readout", self.readout)
         if a.shape != (len(self.weights),) or not np.isfinite(a).all():
             raise InputError(
                 f"teacher readout: expected {len(self.weights)} finite numbers, one per hidden neuron, got shape "
@@ -96,7 +100,7 @@ def random_features(
     W, phi = _matrix("weights", weights), resolve(activation)
     N, N0 = W.shape
     root = _input_root(input_covariance, N0)
-    noise = number("noise", noise)
+    noise = checks.number("noise", noise, 0.0)
     V = W @ root / np.sqrt(N0)
     Omega, mean = _moments(phi, V)
     exact = _as_teacher(teacher, N0)
@@ -164,7 +168,7 @@ def _fitted(
     gram, cross, square = np.zeros((N + 1, N + 1)), np.zeros(N + 1), 0.0
     for start in range(0, examples, _BATCH):
         z = rng.standard_normal((min(_BATCH, examples - start), V.shape[1]))
-        y = real("teacher", teacher(z @ root.T))
+        y = checks.numbers_of("teacher", teacher(z @ root.T))
         if y.shape != (len(z),) or not np.isfinite(y).all():
             raise InputError(
                 f"teacher: expected ({len(z)},) finite values at {len(z)} inputs, got shape {y.shape}; "
@@ -202,7 +206,7 @@ def _input_root(C: Any, N0: int) -> Float[np.ndarray, "N0 N0"]:
     """R with R Rᵀ = C."""
     if C is None:
         return np.eye(N0)
-    matrix = real("input_covariance", C)
+    matrix = checks.numbers_of("input_covariance", C)
     matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
     if matrix.shape != (N0, N0) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
         raise InputError(
@@ -219,7 +223,7 @@ def _input_root(C: Any, N0: int) -> Float[np.ndarray, "N0 N0"]:
 
 
 def _matrix(name: str, values: Any) -> Float[np.ndarray, "N N0"]:
-    W = real(name, values)
+    W = checks.numbers_of(name, values)
     if W.ndim != 2 or not W.size or not np.isfinite(W).all():
         raise InputError(
             f"{name}: expected a matrix of finite numbers, one row per neuron, got shape {W.shape}; pass one."

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.callables import parities
 from widthwise.activations.phi import Activation
-from widthwise.bound import checks
 from widthwise.errors import InputError
 from widthwise.probes.teachers import moments
 from widthwise.probes.teachers.streams import Stream, generator

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.duals import dual_of
 from widthwise.activations.phi import Activation
-from widthwise.bound import checks
 from widthwise.errors import unknown_name
 from widthwise.probes.teachers import one_hidden_layer
 from widthwise.probes.teachers.moments import checked_degree

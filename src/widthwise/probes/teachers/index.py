@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError
 from widthwise.probes.teachers.moments import checked_degree
 from widthwise.probes.teachers.teacher import Teacher

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import InputError
 from widthwise.probes.teachers.streams import Stream, generator
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from widthwise import checks
 from widthwise.activations.duals import dual_of
 from widthwise.activations.hermite import hermite_dual
 from widthwise.activations.phi import Activation
-from widthwise.bound import checks
 from widthwise.errors import InputError
 from widthwise.numerics.guarded import divide
 

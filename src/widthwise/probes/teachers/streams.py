@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from widthwise.bound import checks
+from widthwise import checks
 
 
 class Stream(IntEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.bound import checks
+from widthwise import checks
 from widthwise.errors import unknown_name
 from widthwise.probes.teachers.streams import Stream, generator
 from widthwise.probes.teachers.teacher import Teacher

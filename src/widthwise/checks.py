@@ -18,6 +18,30 @@ _COARSE = ("float16", "bfloat16")
 _INSIDE = ("widthwise", "beartype", "jaxtyping")  # the latter two check the types in tests
 
 
+def numbers_of(name: str, values: Any, what: str = "real numbers") -> Float[np.ndarray, "..."]:
+    """`values` as float64, of any shape, finite or not: no strings, no complex numbers, nothing masked.
+
+    Args:
+        name: what it is called in the message.
+        values: any array or nested sequence of real numbers.
+        what: is expected, in words.
+    """
+    if np.ma.is_masked(values):  # np.asarray would bring back what is under the mask
+        raise InputError(f"{name}: expected numbers, got a masked array with masked entries; remove or impute them.")
+    try:
+        raw = np.asarray(values)
+        array = raw.astype(np.float64) if raw.dtype.kind in "fiub" or raw.dtype.name in _COARSE else None
+    except Exception as fault:  # whatever an array-like of another library raises
+        raise InputError(
+            f"{name}: expected an array of {what}, got {type(values).__name__} ({fault}); "
+            "convert it to a NumPy array first."
+        ) from None
+    if array is None:
+        got = repr(values) if isinstance(values, str | complex) else f"dtype {raw.dtype}"
+        raise InputError(f"{name}: expected real numbers, got {got}; convert it to float64 first.")
+    return array
+
+
 def real(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Float[np.ndarray, "..."]:
     """`values` as a finite float64 array.
 
@@ -27,18 +51,7 @@ def real(name: str, values: Any, dimensions: tuple[int, ...], shape: str) -> Flo
         dimensions: the numbers of dimensions allowed.
         shape: the expected shape in words.
     """
-    if np.ma.is_masked(values):  # np.asarray would bring back what is under the mask
-        raise InputError(f"{name}: expected numbers, got a masked array with masked entries; remove or impute them.")
-    try:
-        raw = np.asarray(values)
-        array = raw.astype(np.float64) if raw.dtype.kind in "fiub" or raw.dtype.name in _COARSE else None
-    except Exception as fault:  # whatever an array-like of another library raises
-        raise InputError(
-            f"{name}: expected an array of shape {shape}, got {type(values).__name__} ({fault}); "
-            "convert it to a NumPy array first."
-        ) from None
-    if array is None:
-        raise InputError(f"{name}: expected real numbers, got dtype {raw.dtype}; convert it to float64 first.")
+    array = numbers_of(name, values, f"shape {shape}")
     if array.ndim not in dimensions:
         raise InputError(f"{name}: expected shape {shape}, got {array.shape}; reshape it.")
     if array.size == 0:
