@@ -429,17 +429,20 @@ def test_a_deep_network_has_a_figure(call, here):
     assert (here / "deep.png").stat().st_size > 5000
 
 
-def heed_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@pytest.fixture
+def heeded_interrupts():
+    """A background job ignores SIGINT and hands that on; what has a handler starts its children with the default."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("delay", [0.3, 4.0])
-def test_an_interrupt_ends_it_at_once(here, delay):
+def test_an_interrupt_ends_it_at_once(here, heeded_interrupts, delay):
     code = [sys.executable, "-m", "widthwise.cli", "verify", "--quiet", "--draws", "20000", "--json", "v.json"]
     streams = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
-    # a background job hands on that SIGINT is ignored: until our handler stands it would be lost
-    with subprocess.Popen(code, cwd=here, preexec_fn=heed_interrupts, **streams) as process:
+    with subprocess.Popen(code, cwd=here, **streams) as process:
         try:
             time.sleep(delay)
             process.send_signal(signal.SIGINT)
