@@ -391,7 +391,7 @@ def test_it_is_never_worded_as_a_guarantee(rng):
 
 def test_the_table_says_everything(rng):
     report = quenched(rng, 600, n=3000)
-    for part in ("informative", "2 N_eff/P", "0.07", "refitted on fresh examples", "PRESS", "τ", "1 − (1 − m)²"):
+    for part in ("informative", "2 N_eff/P", "0.07", "refitted on fresh", "PRESS", "τ", "1 − (1 − m)²"):
         assert part in str(report)
     record = report.records()
     assert record["status"] == "informative"

@@ -16,7 +16,7 @@ from widthwise.bound.fresh import examine, through_readout
 from widthwise.bound.measurement import Measurement
 from widthwise.bound.readout import Readout, fitted
 from widthwise.bound.refit import ReadoutBound, judge, of_parts, power
-from widthwise.bound.text import report
+from widthwise.bound.text import plain
 from widthwise.bound.wording import Status
 from widthwise.errors import InputError
 from widthwise.numerics.factors import of_features, precision
@@ -85,7 +85,7 @@ class LastLayerReport:
         return _plain(self)
 
     def __str__(self) -> str:
-        return report(self)
+        return plain(self)
 
 
 def last_layer(

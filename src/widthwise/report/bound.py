@@ -14,11 +14,11 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from widthwise.bound.text import LABELS, columns, heading, notes, said, words
 from widthwise.report.figures import GREY, INK, SAMPLED, TEST, TRAINING, plain
 from widthwise.report.whole_table import Column, WholeTable
 
 _STYLE = {"informative": "green", "inconclusive": "yellow", "outside_assumption": "red", "vacuous": "red"}
-_HOLDS = {True: "below", False: "above", None: "undecided"}
 
 
 def bound_table(report: Any, *, name: str) -> RenderableType:
@@ -28,111 +28,22 @@ def bound_table(report: Any, *, name: str) -> RenderableType:
         report: from `bound.last_layer`.
         name: what the features came from.
     """
-    columns = _columns(report)
-    table = WholeTable(
-        list(_ROWS.values()),
-        [
-            Column(title, [values.get(key, "") for key in _ROWS], "bold" if title == "network" else "")
-            for title, values in columns
-        ],
-    )
-    return Group(_heading(report, name), table, _footing(report))
+    statuses = {column: status for column, status, _ in said(report)}
+    found = []
+    for title, values in columns(report).items():
+        cells: list[str | Text] = [values.get(key, "") for key in LABELS]
+        if title in statuses:
+            cells[list(LABELS).index("status")] = _status(statuses[title])
+        found.append(Column(title, cells, "bold" if title == "network" else ""))
+    above = Text.assemble((name, "bold"), f": {heading(report)}")
+    reasons = [Text.assemble(f"{column}: ", _status(status), f". {reason}") for column, status, reason in said(report)]
+    below = Group(*reasons, Text(notes(report), style="dim"))
+    table = WholeTable(list(LABELS.values()), found)
+    return Group(Padding(above, (1, 0, 0, 0)), table, Padding(below, (0, 0, 1, 0)))
 
 
-_ROWS = {
-    "P": "examples P",
-    "size": "effective size N_eff",
-    "training": "training error",
-    "test": "test error",
-    "gap": "gap, of the target power",
-    "bound": "  the bound 2 N_eff/P",
-    "holds": "  the gap lies",
-    "m": "memorisation m",
-    "ratio": "gap, of the test error",
-    "predicted": "  predicted 1 − (1 − m)²",
-    "twice": "  its limit 2m",
-    "gcv": "test error by GCV",
-    "tau": "τ, 1 if Gaussian",
-    "status": "status",
-}
-
-
-def _columns(report: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Title and cells of the network, and of each readout refitted."""
-    network = {
-        "P": str(report.P), "size": str(report.effective_size), "training": str(report.training_error),
-        "test": _known(report.generalisation_error), "gap": _known(report.relative_gap),
-        "bound": f"{report.asymptotic_bound:.4g}", "status": _status(report.status),
-        "holds": "" if report.relative_gap is None else _HOLDS[report.holds],
-    }  # fmt: skip
-    columns = [("network", network)]
-    if report.in_sample is not None:
-        fit = report.in_sample
-        relative = fit.gap / report.target_power
-        bound = 2 * fit.effective_size / fit.P
-        below = {"holds": _HOLDS[relative.below(bound)]}
-        columns.append(
-            ("refitted in-sample", _refit(fit, relative, bound, _HOLDS[fit.ratio.below(2 * fit.memorisation)]) | below)
-        )
-    if report.readout_bound is not None:
-        fit = report.readout_bound
-        own = _refit(fit, fit.relative_gap, fit.asymptotic_bound, _HOLDS[fit.within_twice_m])
-        columns.append(("refitted on fresh", own | {"holds": _HOLDS[fit.holds], "status": _status(fit.status)}))
-    return columns
-
-
-def _refit(fit: Any, relative: Any, bound: float, twice: str) -> dict[str, Any]:
-    return {
-        "P": str(fit.P), "size": str(fit.effective_size), "training": f"{fit.training_error:.4g}",
-        "test": str(fit.press), "gap": str(relative), "bound": f"{bound:.4g}", "m": f"{fit.memorisation:.4g}",
-        "ratio": str(fit.ratio), "predicted": f"{fit.predicted_ratio:.4g}", "gcv": _number(fit.gcv),
-        "tau": _known(fit.tau), "twice": f"{twice} {2 * fit.memorisation:.4g}",
-    }  # fmt: skip
-
-
-def _heading(report: Any, name: str) -> RenderableType:
-    lost = report.features + 1 - report.effective_size
-    fewer = report.effective_size < report.P  # otherwise it is the examples that are few
-    rank = f", {lost} of them dead or linear in others" if lost > 0 and fewer else ""
-    trunk = "trained on these examples" if report.trunk_trained else "fixed beforehand"
-    return Padding(
-        Text.assemble(
-            (name, "bold"),
-            f": a last layer of {report.features} features{rank}\n"
-            f"{report.P} training examples, variance of the targets {report.target_power:.4g}, trunk {trunk}",
-        ),
-        (1, 0, 0, 0),
-    )
-
-
-def _footing(report: Any) -> RenderableType:
-    parts = [_said("network", report.status, report.reason)]
-    if report.readout_bound is not None:
-        parts.append(_said("refitted on fresh", report.readout_bound.status, report.readout_bound.reason))
-    ridge = report.readout_bound or report.in_sample
-    notes = ["Errors are mean squares; ± is one standard error."]
-    if ridge is not None:
-        with_ridge = f", ridge {ridge.ridge:g}" if ridge.ridge else ""
-        notes.append(f"Refitted readouts{with_ridge}: the test error is that of leaving one out (PRESS).")
-    parts.append(Text(" ".join(notes), style="dim"))
-    return Padding(Group(*parts), (0, 0, 1, 0))
-
-
-def _said(what: str, status: Any, reason: str) -> Text:
-    return Text.assemble(f"{what}: ", _status(status), f". {reason}")
-
-
-def _status(status: Any) -> Text:
-    word = str(status)
-    return Text(word.replace("_", " "), style=_STYLE.get(word, ""))
-
-
-def _known(value: Any) -> str:
-    return "–" if value is None else str(value)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "–"
+def _status(status: str) -> Text:
+    return Text(words(status), style=_STYLE.get(status, ""))
 
 
 def bound_figure(report: Any, curve: Any = None, theory: Any = None, *, title: str, subtitle: str = "") -> Figure:
