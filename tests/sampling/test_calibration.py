@@ -27,6 +27,7 @@ SAMPLERS = {
     "hmc": ww.HMC(chains=2, draws=240, warmup=100),
     "nuts": ww.NUTS(chains=2, draws=240, warmup=100),
     "langevin": ww.Langevin(chains=2, draws=240, warmup=60, step_size=0.01, thinning=100),
+    "tempered": ww.Tempered(chains=2, draws=240, warmup=100, levels=6),
 }
 
 

@@ -32,6 +32,7 @@ SAMPLERS = {
     "hmc": ww.HMC(**SMALL),
     "nuts": ww.NUTS(**SMALL, max_doublings=4),
     "langevin": ww.Langevin(**SMALL, step_size=1e-2, thinning=3),
+    "tempered": ww.Tempered(**SMALL, levels=3),
 }
 # Of one life after the other: which of its checkpoints it dies at, and when. All but the last leave some of the run.
 DEATHS = [(2, "within"), (2, "before"), (1, "after"), (2, "within")]
@@ -110,7 +111,8 @@ def transitions(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["collapsed-hmc", "langevin", *(
-    pytest.param(what, marks=pytest.mark.slow) for what in ("hmc", "nuts", "grid hmc", "grid langevin")
+    pytest.param(what, marks=pytest.mark.slow)
+    for what in ("hmc", "nuts", "tempered", "grid hmc", "grid langevin", "grid tempered")
 )])  # fmt: skip
 def test_what_is_taken_up_again_and_again_ends_as_if_left_alone(what, tmp_path, transitions):
     def die():

@@ -22,6 +22,7 @@ SAMPLERS = {
     "hmc": ww.HMC(chains=4, draws=50, warmup=25),
     "nuts": ww.NUTS(chains=4, draws=50, warmup=25),
     "langevin": ww.Langevin(chains=4, draws=50, warmup=25, step_size=5e-3, thinning=4),
+    "tempered": ww.Tempered(chains=4, draws=50, warmup=25, levels=3),
 }
 EXACT = [name for name in SAMPLERS if name != "langevin"]
 NETWORK = ww.FullyConnected((5, 3), activation="erf", weight_precisions=(0.5, 1.5, 2.0), bias_variance=(0.2, 0.4))
@@ -232,7 +233,7 @@ def _z(a, a_error, b, b_error):
     return np.max(np.abs(np.asarray(a) - b) / np.hypot(a_error, b_error))
 
 
-OTHERS = ["hmc", pytest.param("nuts", marks=pytest.mark.slow)]
+OTHERS = ["hmc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nuts", "tempered"))]
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -302,13 +303,14 @@ OWN = {
         *(("thinning", bad) for bad in (0, 1.5, True)),
     ],
 }
-for _name in ("collapsed-hmc", "hmc"):
+for _name in ("collapsed-hmc", "hmc", "tempered"):
     OWN[_name] = [
         ("target_acceptance", 1.0),
         ("target_acceptance", "high"),
         ("trajectory", 0.0),
         ("trajectory", np.nan),
     ]
+OWN["tempered"] += [("levels", 1), ("levels", 2.5)]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

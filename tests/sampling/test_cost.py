@@ -25,6 +25,7 @@ KINDS = {
     "hmc": ww.HMC(chains=2, draws=150, warmup=60),
     "nuts": ww.NUTS(chains=2, draws=150, warmup=60),
     "langevin": ww.Langevin(chains=2, draws=150, warmup=60, thinning=20),
+    "tempered": ww.Tempered(chains=2, draws=150, warmup=60, levels=5),
 }
 
 

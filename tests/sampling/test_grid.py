@@ -18,6 +18,7 @@ SAMPLERS = {
     "hmc": ww.HMC(chains=4, draws=50, warmup=25),
     "nuts": ww.NUTS(chains=4, draws=50, warmup=25),
     "langevin": ww.Langevin(chains=4, draws=50, warmup=25, step_size=0.01, thinning=4),
+    "tempered": ww.Tempered(chains=4, draws=50, warmup=25, levels=3),
 }
 
 
@@ -72,12 +73,12 @@ def test_the_first_transitions_are_the_same(name):
         keys = jax.vmap(jax.random.key)(np.arange(2))
         chances = jax.vmap(lambda key: move.chances(key, 3, 4))(keys)
         static, data = models[0][0], stacked([data for _, data in models])
-        z = jax.vmap(lambda key: jax.random.normal(key, (4, static.dimension)))(keys)
+        z = jax.vmap(lambda key: jax.random.normal(key, (4 * sampler.replicas, static.dimension)))(keys)
         plan = move.Plan(sizes, np.full(2, sampler.length), np.full(2, min(stage.limit, 4)), np.full(2, sampler.target))
         adapting = move.adaptation(sampler.target, sizes)
 
         def positions(pick):
-            states = move.start(static, pick(data), z[pick(np.arange(2))])
+            states = stage.move.begin(move.start(static, pick(data), z[pick(np.arange(2))]))
             given = (pick(part) for part in (data, chances))
             return np.asarray(move.advance(static, stage.move, *given, states, pick(adapting), pick(plan))[3])
 

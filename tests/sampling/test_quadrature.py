@@ -122,6 +122,7 @@ SAMPLERS = {
     "hmc": ww.HMC(chains=8, draws=1000, target_acceptance=0.95),
     "nuts": ww.NUTS(chains=8, draws=1000, target_acceptance=0.95),
     "langevin": ww.Langevin(chains=8, draws=1000, step_size=0.04, thinning=50),
+    "tempered": ww.Tempered(chains=8, draws=1000, target_acceptance=0.95, levels=8),
 }
 STEPS = (0.02, 0.04, 0.08)
 EXACT = [name for name in SAMPLERS if name != "langevin"]
@@ -174,7 +175,10 @@ def test_another_quadrature_of_two_weights():
     assert posterior.truth.generalisation_error == pytest.approx(average(error) / average(lambda w, v: 1.0), rel=1e-7)
 
 
-SLOW = {("two weights", "collapsed-hmc"), ("two weights", "hmc"), *(("bias and two outputs", name) for name in EXACT)}
+SLOW = {
+    *(("two weights", name) for name in ("collapsed-hmc", "hmc", "tempered")),
+    *(("bias and two outputs", name) for name in EXACT),
+}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,8 @@ SLOW = {("two weights", "collapsed-hmc"), ("two weights", "hmc"), *(("bias and t
         pytest.param(name, sampler, marks=[pytest.mark.slow] if (name, sampler) in SLOW else [])
         for name in ("two weights", "bias and two outputs")
         for sampler in EXACT
-    ],
+    ]
+    + [pytest.param("aliases", "tempered", marks=pytest.mark.slow)],
 )
 def test_exact_samplers_agree_with_quadrature(name, sampler):
     posterior = POSTERIORS[name]
@@ -220,6 +225,7 @@ def test_langevin_agrees_with_quadrature_once_its_step_is_extrapolated(name):
     [
         pytest.param(sampler, key, marks=[] if sampler == "langevin" else [pytest.mark.slow])
         for sampler in SAMPLERS
+        if sampler != "tempered"
         for key in KEYS
     ],
 )

@@ -49,7 +49,7 @@ Approximation = Annotated[
     str | None, typer.Option(help="saddle, integrated, infinite or two-parameter; by default what suits the network.")
 ]
 Seed = Annotated[int, typer.Option(help="Of the choice of examples, and of the sampler.")]
-SamplerName = Annotated[str, typer.Option("--sampler", help="collapsed-hmc, hmc, nuts or langevin.")]
+SamplerName = Annotated[str, typer.Option("--sampler", help="collapsed-hmc, tempered, hmc, nuts or langevin.")]
 Chains = Annotated[int, typer.Option(help="Independent chains.")]
 Draws = Annotated[int, typer.Option(help="Kept draws of each chain.")]
 Warmup = Annotated[int | None, typer.Option(help="Draws to adapt with; by default what suits the sampler.")]

@@ -5,10 +5,11 @@ from widthwise.sampling.estimates import Estimate, GibbsError
 from widthwise.sampling.problem import Problem
 from widthwise.sampling.progress import Progress
 from widthwise.sampling.run import sample, sample_grid
-from widthwise.sampling.samplers import HMC, NUTS, CollapsedHMC, Langevin
+from widthwise.sampling.samplers import HMC, NUTS, CollapsedHMC, Langevin, Tempered
 from widthwise.sampling.samples import Diagnostics, Prediction, Samples
 from widthwise.sampling.step_bias import StepBias, step_bias
 from widthwise.sampling.storage import load
+from widthwise.sampling.tempering import Tempering
 
 __all__ = [
     "HMC",
@@ -24,6 +25,8 @@ __all__ = [
     "Progress",
     "Samples",
     "StepBias",
+    "Tempered",
+    "Tempering",
     "cost",
     "load",
     "sample",

@@ -16,11 +16,11 @@ from widthwise.sampling.precision import float64, random_key
 from widthwise.sampling.problem import Problem, model
 from widthwise.sampling.progress import Progress
 from widthwise.sampling.samplers import AbstractSampler
-from widthwise.sampling.samples import OF_EVERY_DRAW
+from widthwise.sampling.samples import OF_EVERY_DRAW, OF_EVERY_LADDER
 
 CHUNK = 25
 CHUNK_BYTES = 2**28
-NAMES = (*OF_EVERY_DRAW, "weights")  # what a chunk of draws leaves
+NAMES = (*OF_EVERY_DRAW, "weights", *OF_EVERY_LADDER)  # what a chunk of draws leaves; the last of ladders alone
 
 
 def thinning_of(sampler: AbstractSampler, dimension: int) -> int:
@@ -71,16 +71,17 @@ def run(
     thinning = thinning_of(sampler, static.dimension)
     chunk = chunk_of(sampler, static.dimension, len(problems))
 
-    positions = jax.vmap(lambda key: jax.random.normal(key, (sampler.chains, static.dimension)))(keys[:, 0])
+    replicas = sampler.chains * sampler.replicas
+    positions = jax.vmap(lambda key: jax.random.normal(key, (replicas, static.dimension)))(keys[:, 0])
     sizes = np.full(len(problems), sampler.first_step)
     adapting = moves.adaptation(sampler.target, sizes)
     standing, drawn = checkpoint.load()
     at, before = (0, 0), 0.0
     if standing is None:
-        states = moves.start(static, data, positions)
+        states = stages[0].move.begin(moves.start(static, data, positions))
     else:
         at, before, sizes = (standing.stage, standing.start), standing.seconds, standing.sizes
-        likeness = jax.eval_shape(lambda: moves.start(static, data, positions)), adapting
+        likeness = jax.eval_shape(lambda: stages[0].move.begin(moves.start(static, data, positions))), adapting
         states, adapting = (
             jax.tree.unflatten(jax.tree.structure(like), leaves)
             for like, leaves in zip(likeness, (standing.states, standing.adapting))
@@ -90,8 +91,9 @@ def run(
     pace = _Pace(sum(stage.count for stage in stages), report)
     for index, stage in enumerate(stages):
         drawing = index == len(stages) - 1
-        if index > at[0] and stage.adapts:
-            adapting = moves.adaptation(sampler.target, sizes)
+        if index > at[0]:
+            states = stage.move.enter(states, stage.adapts)
+            adapting = moves.adaptation(sampler.target, sizes) if stage.adapts else adapting
         for start in range(0, stage.count, chunk):
             done = sum(earlier.count for earlier in stages[:index]) + min(start + chunk, stage.count)
             if (index, start) < at:
@@ -122,14 +124,16 @@ def run(
                 checkpoint.save(Standing(*at, seconds, sizes, *leaves), len(drawn))
 
     seconds = before + time.perf_counter() - begun
-    kept = [sampler.draws] * (len(NAMES) - 1) + [math.ceil(sampler.draws / thinning)]
+    kept = {name: math.ceil(sampler.draws / thinning) if name == "weights" else sampler.draws for name in NAMES}
     results = []
     for g, seed in enumerate(seeds):
         # (draws, chains, …) of every chunk, as (chains, draws, …)
         arrays = {
-            name: np.ascontiguousarray(np.swapaxes(np.concatenate([part[i][g] for part in drawn])[: kept[i]], 0, 1))
-            for i, name in enumerate(NAMES)
+            name: np.ascontiguousarray(np.swapaxes(np.concatenate([part[i][g] for part in drawn])[: kept[name]], 0, 1))
+            for i, name in enumerate(NAMES[: len(drawn[0])])
         }
+        if sampler.replicas > 1:
+            arrays["betas"] = np.array(states.betas[g])
         words = tuple(int(word) for word in np.asarray(jax.random.key_data(seed)).ravel())
         results.append(arrays | {"key": words, "step_size": float(sizes[g]), "seconds": seconds / len(problems)})
     return results
@@ -163,7 +167,8 @@ def predicted(
     spread = train.variance.mean(axis=3) * data.y.shape[2]
     kept = [i for i in range(S) if (start + i) % thinning == 0]
     weights = np.asarray(positions)[:, kept]
-    return [np.asarray(a) for a in (*trace, train.mean, spread, test.mean, test.variance, weights)]
+    *scalars, levels = trace
+    return [np.asarray(a) for a in (*scalars, train.mean, spread, test.mean, test.variance, weights, *levels)]
 
 
 class _Pace:

@@ -61,17 +61,19 @@ def memory(problem: Problem, sampler: AbstractSampler) -> float:
     JAX takes about 0.1 GiB more, whatever it compiles.
     """
     network, shape, C = problem.network, problem.shape, sampler.chains
+    R = C * sampler.replicas
     P, n, D = len(problem.X), len(problem.X_test), problem.targets.shape[1]
     patches, size = seen(network, shape)
     stack, draws = above(network, shape), C * max(sampler.draws, CHUNK)
     last = network.widths[-1] * (len(stack[-1]) if stack else patches)
-    working = C * (6 * P * _widest(network, shape) + 3 * min(P, last) ** 2)
+    working = R * (6 * P * _widest(network, shape) + 3 * min(P, last) ** 2)
     entries = [layer.shape[1] for layer in stack] or [1] * len(network.widths)
     inputs = [min(P * patches, size + 1), *(N * seen_below for N, seen_below in zip(network.widths, entries))]
     weights = sum(N * (M + 1) for N, M in zip(network.widths, inputs)) + D * last
-    moved = C * weights * (2 * chunk_of(sampler, weights, 1) + 10)  # a chunk's positions, the states
+    moved = C * weights * 2 * chunk_of(sampler, weights, 1) + 10 * R * weights  # a chunk's positions, the states
     # in chunks, all in one, and the largest once more while it is put together
-    kept = 2 * draws * (P * D + n * (D + 1) + 6) + draws * max(P, n) * D
+    levels = 2 * sampler.replicas * (sampler.replicas > 1)
+    kept = 2 * draws * (P * D + n * (D + 1) + 6 + levels) + draws * max(P, n) * D
     kept_weights = 3 * min(sampler.weights_memory * 2**30, 8 * draws * weights)
     points = _points(network, shape, P, n) + 3 * P * patches * (size + 1)
     return float(8 * (kept + working + moved + points) + kept_weights) / 2**30
@@ -146,10 +148,10 @@ def of(problems: Sequence[Problem], sampler: AbstractSampler) -> Cost:
     chunk, whole, begun = chunk_of(sampler, static.dimension, G), np.ones(G), time.perf_counter()
     keys = jax.vmap(jax.random.key)(np.arange(G))
     chances = jax.vmap(lambda key: moves.chances(key, chunk, sampler.chains))(keys)
-    positions = jax.vmap(lambda key: jax.random.normal(key, (sampler.chains, static.dimension)))(keys)
-    states = moves.start(static, data, positions)
+    replicas, first = sampler.chains * sampler.replicas, stages[0]
+    positions = jax.vmap(lambda key: jax.random.normal(key, (replicas, static.dimension)))(keys)
+    states = first.move.begin(moves.start(static, data, positions))
     adapting, size = moves.adaptation(sampler.target, whole * sampler.first_step), sampler.first_step
-    first = stages[0]
     still = whole * (0.0 if first.adapts else size)
     for limit in (1, SHORT):  # the first compiles, the second is timed
         plan = moves.Plan(still, whole * sampler.length, np.full(G, limit), whole * sampler.target)
@@ -166,7 +168,7 @@ def of(problems: Sequence[Problem], sampler: AbstractSampler) -> Cost:
     compiling = (compiled - begun) * len({stage.move for stage in stages})
     if first.adapts:
         size = min(float(np.exp(np.asarray(adapting.log_step_size_avg)).min()), sampler.length)
-    steps = sum(stage.count * min(sampler.steps(size), stage.limit) for stage in stages)
+    steps = sum(stage.count * min(sampler.steps(size), stage.limit) for stage in stages) * sampler.replicas
     total = compiling + steps * step + stages[-1].count * draw
     need = sum(memory(problem, sampler) for problem in problems)
     return Cost(need, total, int(steps * sampler.chains * G), static.dimension)

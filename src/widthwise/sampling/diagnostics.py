@@ -53,7 +53,8 @@ def diagnose(samples: Samples) -> Diagnostics:
     """Whether the chains can be believed.
 
     Mixed: rank-normalised R-hat at most 1.05, bulk and tail ESS at least 100 for every watched quantity, at most
-    1 % of the trajectories divergent, and nothing still drifting.  [Vehtari et al. 2021, arXiv 1903.08008]
+    1 % of the trajectories divergent, nothing still drifting, and in every ladder of `Tempered` a round trip.
+                                                                            [Vehtari et al. 2021, arXiv 1903.08008]
     """
     watched = [samples.estimates["log_likelihood"], samples.training_error]
     watched += [samples.generalisation_error] if samples.y_test is not None else []
@@ -62,6 +63,7 @@ def diagnose(samples: Samples) -> Diagnostics:
     points = np.unique(np.linspace(0, f.shape[2] - 1, WATCHED_POINTS).astype(int))
     watched += [estimate(f[..., i]) for i in points]
     rhat, ess, tail = max(w.rhat for w in watched), min(w.ess for w in watched), min(w.ess_tail for w in watched)
+    ladders = samples.tempering
     divergences = int(np.sum(samples.divergent))
     problems = []
     if rhat > RHAT:
@@ -74,6 +76,11 @@ def diagnose(samples: Samples) -> Diagnostics:
         problems.append(samples.drift)
     if divergences > DIVERGENT * samples.divergent.size:
         problems.append(f"{divergences} divergent of {samples.divergent.size} (at most {DIVERGENT:.0%})")
+    if ladders is not None and not ladders.round_trips.all():
+        problems.append(
+            f"{np.sum(ladders.round_trips == 0)} of {len(ladders.round_trips)} ladders without a round trip between "
+            f"prior and posterior: more draws, or levels={max(ladders.suited_levels, len(ladders.betas) + 1)}"
+        )
     return Diagnostics(
         status="not mixed" if problems else "mixed",
         problems=tuple(problems),

@@ -49,7 +49,7 @@ def sample(
         X_test: test inputs (n, …), each of the shape of a training input.
         y_test: test targets (n,) or (n, D), for the generalisation error.
         temperature: T > 0.
-        sampler: `CollapsedHMC` (default), `HMC`, `NUTS` or `Langevin`, with its settings.
+        sampler: `CollapsedHMC` (default), `Tempered`, `HMC`, `NUTS` or `Langevin`, with its settings.
         key: a whole number, or a JAX random key.
         progress: True for a bar on stderr, or a function that receives each `Progress`, the first of them an estimate
             of time and memory.
@@ -130,8 +130,8 @@ def _sampler(sampler: Any) -> AbstractSampler:
         sampler = CollapsedHMC()
     if not isinstance(sampler, AbstractSampler):
         raise InputError(
-            f"sampler: expected CollapsedHMC(...), HMC(...), NUTS(...) or Langevin(...), got {sampler!r}; "
-            "pass one of them."
+            "sampler: expected CollapsedHMC(...), Tempered(...), HMC(...), NUTS(...) or Langevin(...), got "
+            f"{sampler!r}; pass one of them."
         )
     for package in ("blackjax", "arviz"):
         checks.extra(package)

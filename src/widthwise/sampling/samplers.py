@@ -71,6 +71,11 @@ class AbstractSampler:
         raise NotImplementedError
 
     @property
+    def replicas(self) -> int:
+        """Networks that one chain moves."""
+        return 1
+
+    @property
     def length(self) -> float:
         """Of a trajectory; no step is longer."""
         return math.pi / 2
@@ -152,6 +157,50 @@ class CollapsedHMC(AbstractHMC):
 
     collapsed: ClassVar[bool] = True
     name: ClassVar[str] = "collapsed-hmc"
+
+
+@dataclass(frozen=True)
+class Tempered(AbstractHMC):
+    """Parallel tempering of `CollapsedHMC`: crosses between phases, weighs them, and gives the log evidence.
+
+        p_β(W) ∝ p(W) p(y|W)^β,   β_0 = 0 … β_K = 1
+
+    A chain is a ladder of replicas, one at each β; after a trajectory of each, neighbours offer to swap, even and odd
+    pairs in turns. At β = 0 a replica is drawn afresh from the prior, at β = 1 it is a draw of the posterior. During
+    the warm-up the β move to where all pairs are rejected equally often.
+    [Syed, Bouchard-Côté, Deligiannidis and Doucet 2022, arXiv 1905.02939]
+    `Samples.tempering` says how well it went, and holds the log evidence. A draw costs up to `levels` times one of
+    `CollapsedHMC`: use this where chains disagree, or for the evidence.
+
+    Beside the fields of `CollapsedHMC`:
+
+    Args:
+        levels: K + 1, both ends included; about 2Λ + 1, see `Tempering.barrier`.
+    """
+
+    levels: int = 16
+    collapsed: ClassVar[bool] = True
+    name: ClassVar[str] = "tempered"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _whole(self, "levels", 2)
+
+    @property
+    def replicas(self) -> int:
+        return self.levels
+
+    def stages(self) -> tuple[Stage, ...]:
+        from widthwise.sampling.moves.exchange import Exchange
+
+        move = Exchange(self.levels, self.first_step)
+        # the ladder is set anew before each but the first: in rounds that grow, as Syed et al. have it
+        rounds = (self.warmup // 8, self.warmup // 8, self.warmup // 4, self.warmup // 2)
+        return (
+            Stage("warm-up", move, self.warmup // 4, SHORT, True),
+            *(Stage("warm-up", move, count, LONG, True) for count in rounds),
+            Stage("draws", move, self.draws, LONG, False),
+        )
 
 
 @dataclass(frozen=True)
@@ -254,7 +303,7 @@ class Langevin(AbstractSampler):
         return f", step_size={self.step_size / 4:.2g}, thinning={4 * self.thinning}"
 
 
-SAMPLERS: dict[str, type[AbstractSampler]] = {s.name: s for s in (CollapsedHMC, HMC, NUTS, Langevin)}
+SAMPLERS: dict[str, type[AbstractSampler]] = {s.name: s for s in (CollapsedHMC, HMC, NUTS, Langevin, Tempered)}
 
 
 def _whole(settings: AbstractSampler, name: str, least: int) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import ndtr
 
 from widthwise.errors import InputError
@@ -20,9 +20,11 @@ from widthwise.sampling.estimates import Estimate, GibbsError, estimate, gibbs_e
 from widthwise.sampling.patches import Network, above, inputs, rows
 from widthwise.sampling.predictive import Prediction, moments
 from widthwise.sampling.samplers import AbstractSampler
+from widthwise.sampling.tempering import Tempering, tempering
 
 if TYPE_CHECKING:
     from widthwise.sampling.features import FeatureKernel
+    from widthwise.sampling.specialisation import Specialisation
     from widthwise.sampling.weights import LayerWeights
 
 OF_EVERY_DRAW = (
@@ -35,6 +37,7 @@ OF_EVERY_DRAW = (
     "test_mean",
     "test_variance",
 )
+OF_EVERY_LADDER = ("level_log_likelihood", "replicas")
 SHORTEST = 20  # draws of a chain that a burn-in can be told from
 
 
@@ -58,6 +61,8 @@ class Samples:
         step_size, seconds: of the run.
         dropped: log likelihood of the draws before the chains had settled ("C b"): those are nowhere else.
         drift: what has not settled, in words; empty when everything has.
+        betas: of a tempered run's levels (" L"); None of others, as the next two.
+        level_log_likelihood, replicas: of every draw at every level, and which replica is there ("C S L").
     """
 
     network: Network
@@ -83,6 +88,9 @@ class Samples:
     seconds: float
     dropped: Float[np.ndarray, "C b"]
     drift: str = ""
+    betas: Float[np.ndarray, " L"] | None = None
+    level_log_likelihood: Float[np.ndarray, "C S L"] | None = None
+    replicas: Int[np.ndarray, "C S L"] | None = None
 
     def __repr__(self) -> str:
         C, S = self.log_likelihood.shape
@@ -229,6 +237,37 @@ class Samples:
         """Whether the chains can be believed."""
         return diagnose(self)
 
+    @cached_property
+    def tempering(self) -> Tempering | None:
+        """How well the ladders of `Tempered` carry, and the network's log evidence; None from other samplers."""
+        if self.betas is None or self.level_log_likelihood is None or self.replicas is None:
+            return None
+        return tempering(self.betas, self.level_log_likelihood, self.replicas)
+
+    @cached_property
+    def readout_shares(self) -> Float[np.ndarray, "C S N"]:
+        """q_i = λ_L ⟨v_i | W⟩²/N_L of every neuron of the last hidden layer: one that specialised has a share of O(1).
+
+        Of the draws whose weights were kept, summed over outputs.
+
+        Raises:
+            InputError: a convolutional network.
+        """
+        from widthwise.sampling.specialisation import readout_shares
+
+        return readout_shares(self)[0]
+
+    @cached_property
+    def specialisation(self) -> Specialisation:
+        """How many neurons are specialised, and what they carry, each with its error.
+
+        Raises:
+            InputError: a convolutional network, or too few weights were kept.
+        """
+        from widthwise.sampling.specialisation import specialisation
+
+        return specialisation(self)
+
     def network_weights(self, *, key: int = 0, draws: int | None = None) -> list[LayerWeights]:
         """The weights of the real network, in its own units: W ~ N(0, 1/λ_ℓ) under the prior.
 
@@ -343,7 +382,8 @@ def settle(samples: Samples, thinning: int) -> Samples:
     series = samples.series()
     found = burn_in(np.stack(list(series.values())), list(series))
     b = found.draws
-    later: dict[str, Any] = {name: getattr(samples, name)[:, b:] for name in OF_EVERY_DRAW}
+    names = OF_EVERY_DRAW if samples.betas is None else (*OF_EVERY_DRAW, *OF_EVERY_LADDER)
+    later: dict[str, Any] = {name: getattr(samples, name)[:, b:] for name in names}
     later["weights"] = samples.weights[:, math.ceil(b / thinning) :]
     drift = "" if found.settled else found.reason
     return replace(samples, **later, dropped=samples.log_likelihood[:, :b], drift=drift)

@@ -16,11 +16,12 @@ from widthwise.files import whole
 from widthwise.networks import Convolutional, FullyConnected
 from widthwise.sampling.coordinates import Frame
 from widthwise.sampling.samplers import SAMPLERS
-from widthwise.sampling.samples import OF_EVERY_DRAW, Samples
+from widthwise.sampling.samples import OF_EVERY_DRAW, OF_EVERY_LADDER, Samples
 
 FORMAT = "widthwise samples"
 VERSION = 2
 ARRAYS = ("X_test", "inputs", "y", *OF_EVERY_DRAW, "weights", "dropped")
+LADDER = ("betas", *OF_EVERY_LADDER)  # of a tempered run alone
 NETWORKS: dict[str, type[FullyConnected | Convolutional]] = {n.__name__: n for n in (FullyConnected, Convolutional)}
 
 
@@ -44,6 +45,7 @@ def save(samples: Samples, path: Any) -> None:
         "drift": samples.drift,
     }
     arrays = {name: getattr(samples, name) for name in ARRAYS} | {"basis": frame.basis}
+    arrays |= {name: getattr(samples, name) for name in LADDER if samples.betas is not None}
     if samples.y_test is not None:
         arrays["y_test"] = samples.y_test
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
@@ -71,6 +73,7 @@ def load(path: Any, *, activation: Callable[[Any], Any] | None = None) -> Sample
                 )
             # the first files knew of no burn-in
             arrays = {name: file[name] for name in ARRAYS if name != "dropped" or name in file}
+            arrays |= {name: file[name] for name in LADDER if name in file}
             basis, y_test = file["basis"], file.get("y_test")
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from blackjax.mcmc import hmc
 from blackjax.mcmc.integrators import IntegratorState
+from jaxtyping import Array
 
 from widthwise.sampling.model import Data, Model
 from widthwise.sampling.moves.move import AbstractMove, Chances, Plan, Trace, traced
@@ -41,18 +42,31 @@ def rotation(logdensity: Callable, kinetic_energy: Callable) -> Callable:
 _kernel = hmc.build_kernel(integrator=rotation)
 
 
+def trajectories(keys: Any, states: Any, log_density: Callable, plan: Plan, jitter: Array) -> tuple[Any, Any, Array]:
+    """One of every chain, of jittered length and as many steps: the states after them, what BlackJAX tells, the steps.
+
+    Args:
+        keys: of each chain.
+        states: of the chains.
+        log_density: of one position.
+        plan: its size is the step's.
+        jitter: factor of the length.
+    """
+    length = plan.length * jitter
+    steps = jnp.clip(jnp.ceil(length / plan.size), 1, plan.limit).astype(int)
+    size = jnp.minimum(length / steps, plan.size)
+    mass = jnp.ones(states.position.shape[1])
+    states, info = jax.vmap(lambda key, state: _kernel(key, state, log_density, size, mass, steps))(keys, states)
+    return states, info, steps
+
+
 @dataclass(frozen=True)
 class Trajectory(AbstractMove):
     """One trajectory of every chain; its length is jittered, and shared as the number of steps is."""
 
     def step(self, model: Model, data: Data, chance: Chances, states: Any, plan: Plan) -> tuple[Any, Trace]:
-        length = plan.length * chance.jitter
-        steps = jnp.clip(jnp.ceil(length / plan.size), 1, plan.limit).astype(int)
-        size = jnp.minimum(length / steps, plan.size)
-        mass = jnp.ones(model.dimension)
+        def log_density(z: Any) -> Any:
+            return model.log_density(z, data)
 
-        def one(key: Any, state: Any) -> Any:
-            return _kernel(key, state, lambda z: model.log_density(z, data), size, mass, steps)
-
-        states, info = jax.vmap(one)(chance.keys, states)
+        states, info, steps = trajectories(chance.keys, states, log_density, plan, chance.jitter)
         return states, traced(states, info.acceptance_rate, info.is_divergent, steps)

@@ -19,12 +19,20 @@ JITTER = 0.3  # of a trajectory's length, either way, so that none is a multiple
 
 
 class Trace(NamedTuple):
-    """What one transition leaves behind, over (draws, chains)."""
+    """What one transition leaves behind, over (draws, chains).
+
+    Attributes:
+        log_likelihood: of the state after it.
+        acceptance, divergent: of its trajectory.
+        steps: gradients that it took.
+        levels: of a ladder ("draws chains levels") each: the log likelihoods, and which replica is at each level.
+    """
 
     log_likelihood: Any
     acceptance: Any
     divergent: Any
     steps: Any
+    levels: tuple[Any, ...] = ()
 
 
 class Chances(NamedTuple):
@@ -60,8 +68,17 @@ class Plan(NamedTuple):
 class AbstractMove:
     """One transition of every chain of one network.
 
-    A chain's state is BlackJAX's `HMCState`: position, log density and its gradient. Static: hashable, compiled once.
+    A chain's state is BlackJAX's `HMCState`: position, log density and its gradient; or another with `position`, which
+    `begin` makes. Static: hashable, compiled once.
     """
+
+    def begin(self, states: Any) -> Any:
+        """The states that it moves, of all networks, from those that `start` gives."""
+        return states
+
+    def enter(self, states: Any, adapts: bool) -> Any:
+        """The states, of all networks, at the beginning of a later stage, which `adapts` or does not."""
+        return states
 
     def step(self, model: Model, data: Data, chance: Chances, states: Any, plan: Plan) -> tuple[Any, Trace]:
         """The states after it, and what it leaves behind, over chains.
