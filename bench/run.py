@@ -44,7 +44,7 @@ def fit(sizes: list[int]) -> list[str]:
                 lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=0)
 
             def predict(X=X, y=y, network=network, temperature=temperature):
-                posterior = ww.infer(network, X, y, temperature=temperature)
+                posterior = ww.infer(network, X, y, temperature=temperature, approximation="saddle")
                 return posterior, posterior.training_error
 
             posterior, _ = predict()

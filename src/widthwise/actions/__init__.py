@@ -1,5 +1,6 @@
 """Effective actions: order parameters in, S and the renormalised kernel out. One file per action."""
 
+from widthwise.actions.cavity import Cavity, CavityAction
 from widthwise.actions.hierarchy import PatchHierarchy
 from widthwise.actions.layered import LayeredAction
 from widthwise.actions.matrix import MatrixAction, MonteCarlo
@@ -9,6 +10,8 @@ from widthwise.actions.scalar import ScalarAction, zero_temperature_order_parame
 from widthwise.actions.two_parameter import TwoParameterAction
 
 __all__ = [
+    "Cavity",
+    "CavityAction",
     "LayeredAction",
     "MatrixAction",
     "MonteCarlo",

@@ -158,6 +158,13 @@ class ScalarAction:
         """Q_1 … Q_L at the minimum; their product is Q."""
         return self.prior.layers(float(self.saddle.best.x[0]))
 
+    @property
+    def shares(self) -> tuple[float, float]:
+        """τ = tr(A⁻¹K)/N and ρ = (aᵀKa/N)/(1 + τ) at the minimum: with one layer Q* = 1/((1 + τ)(1 − ρ))."""
+        terms = self.terms(self.Q)
+        tau = self.scale * terms.trace / self.width
+        return tau, self.scale * terms.dual_energy / self.width / (1.0 + tau)
+
     @cached_property
     def quadrature(self) -> Quadrature:
         """p(Q | D) by the trapezoidal rule in log Q, which converges geometrically for this integrand."""

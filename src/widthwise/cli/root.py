@@ -8,6 +8,7 @@ import typer
 
 from widthwise.cli.bound import bound
 from widthwise.cli.commands import predict, verify
+from widthwise.cli.phases import phases
 from widthwise.cli.probe import probe
 from widthwise.cli.reproduce import reproduce
 
@@ -37,5 +38,5 @@ def _root(
     """What a Bayesian deep network of finite width will do, computed from its training data."""
 
 
-for command in (predict, verify, bound, probe, reproduce):
+for command in (predict, verify, phases, bound, probe, reproduce):
     app.command()(command)

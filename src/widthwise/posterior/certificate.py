@@ -20,6 +20,7 @@ MIXED = 1.05  # R-hat of the chains over a matrix-valued order parameter, at mos
 INDEPENDENT = 100  # effective draws of it, at least
 CROWDED = 0.1  # rows of a matrix Q for each unit, beyond which its saddle is doubted
 
+EXACT = "exact at every width for this network and approximation"
 PATCHY = 0.5  # patches for each channel, beyond which the integral over Q is doubted too
 
 
@@ -84,7 +85,9 @@ class Validity:
         nats: what that changes in the log evidence, at first order.
         verdict: "sound" (ρτ < 0.5 and, unless `nats` is below 0.15, kurtosis within ±0.2; of several layers ρτ < 0.04;
             of a matrix Q ρτ < 0.05, at its saddle at most a tenth as many rows as units, and of patches at most half as
-            many as channels), "doubtful", or "outside" (ρτ ≥ 0.8, of several layers 0.25).
+            many as channels), "doubtful", or "outside" (ρτ ≥ 0.8, of several layers 0.25). Of a cavity: "sound" where
+            it agrees with the saddle or a phase of specialised neurons stands apart, "doubtful" where they specialise
+            by degrees, "outside" where more neurons specialise than were kept.
         reason: the verdict in words.
     """
 
@@ -183,7 +186,7 @@ def _verdict(
     product: float, along: Gaussianity | None, *, exact: bool, limits: Limits, crowding: float, patches: float
 ) -> tuple[str, str]:
     if exact:
-        return "sound", "exact at every width for this network and approximation"
+        return "sound", EXACT
     if product >= limits.outside:
         return "outside", f"rho*tau = {product:.2g}: neurons may specialise; sampled test errors were {limits.beyond}"
     if along is not None and abs(along.kurtosis) > 0.2 and abs(along.nats) > 0.15:

@@ -211,7 +211,7 @@ def edgeworth(
         features = drawn_features(network.phi, root, layer.precision, count, np.random.default_rng(number))
         J = layer.propagation
         if J is None:
-            each, settled = _last(frame, features, count)
+            each, settled = last_layer(frame, features, count)
             gaussian = settled
         else:
             below = _Below(network, number + 1, layer.kernel, output)
@@ -236,7 +236,7 @@ def drawn_features(
         yield np.asarray(phi(h), dtype=float) / math.sqrt(precision)
 
 
-def _last(
+def last_layer(
     frame: Frame, features: Iterator[Float[np.ndarray, "p M"]], count: int
 ) -> tuple[Float[np.ndarray, "2 M"], Change]:
     """F of the last layer's neurons in its two parts, and F of their mean."""

@@ -14,7 +14,7 @@ from widthwise.actions import ScalarAction
 from widthwise.errors import InputError
 from widthwise.kernels import CrossKernel
 from widthwise.networks import PrecomputedKernel
-from widthwise.numerics.spectra import AbstractSpectrum, EigenSpectrum
+from widthwise.numerics.spectra import AbstractSpectrum, EigenSpectrum, Eigensystem
 from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.sources import AbstractSource, Network
 
@@ -53,6 +53,15 @@ class Engine:
     def spectrum(self) -> AbstractSpectrum:
         """The spectrum; made once."""
         return self.make_spectrum()
+
+    def with_eigenvalues(self) -> Engine:
+        """The same data on eigenvalues, itself if that is what it has."""
+        if isinstance(self.spectrum, EigenSpectrum):
+            return self
+        return Engine(self.source, self.y, self._decomposed, self.mean, self.scale)
+
+    def _decomposed(self) -> EigenSpectrum:
+        return Eigensystem.of(self.source.training().K, overwrite=True).with_target(self.y)
 
     @cached_property
     def rotated_mean(self) -> Float[np.ndarray, " P"] | None:

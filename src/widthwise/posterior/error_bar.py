@@ -19,8 +19,10 @@ import numpy as np
 from widthwise.errors import InputError
 from widthwise.networks import Convolutional, FullyConnected
 from widthwise.posterior import checks
+from widthwise.posterior.cavity import CavityLaw
 from widthwise.posterior.certificate import NUMBER
 from widthwise.posterior.edgeworth import Edgeworth, edgeworth
+from widthwise.posterior.edgeworth_cavity import edgeworth_cavity
 from widthwise.posterior.edgeworth_matrix import edgeworth_outputs, edgeworth_patches
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.layers import LayersLaw
@@ -73,7 +75,7 @@ class Evidence:
     Args:
         error: ε, the predicted error.
         infinite: ε_∞, of infinite width.
-        product: ρτ at the saddle.
+        product: ρτ at the saddle; zero where the neurons that specialise are explicit.
         width: N of the narrowest layer.
         neurons: what Gaussian neurons leave out; None where they are not looked at.
     """
@@ -179,7 +181,7 @@ def evidence(posterior: Posterior, at: Points) -> Evidence:
     return Evidence(
         error=_total(posterior, at),
         infinite=_total(companion(posterior, "infinite"), at),
-        product=posterior.validity.product,
+        product=0.0 if isinstance(posterior.law, CavityLaw) else posterior.validity.product,  # specialised: as they are
         width=min(posterior.network.widths),
         neurons=_neurons(posterior.law, at),
     )
@@ -260,6 +262,8 @@ def _neurons(law: AbstractLaw, at: Points) -> Edgeworth | None:
     if isinstance(law, OutputsLaw):
         Q = law.order_parameters["Q"][0]
         return edgeworth_outputs(network, law.source.X, y, at.X, at.y, T, Q) if single else None
+    if isinstance(law, CavityLaw):
+        return edgeworth_cavity(law, at.X, at.y) if law.kind == CavityLaw.kind else None
     if not isinstance(law, ScalarLaw | LayersLaw):
         return None
     lam, product = np.array(network.precisions), isinstance(law, ScalarLaw)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from widthwise.posterior.score import Errors, standard_error
 
@@ -69,14 +69,15 @@ class Fit:
         """(⟨tr[K_R A⁻¹]⟩ + spread/T)/(P D) = Var f/T, per target."""
         return (self.freedom + self.spread / self.temperature) / self.residual.size
 
-    def errors(self, P: int, *, drawn: bool) -> Errors:
+    def errors(self, P: int, *, drawn: bool, chains: Int[np.ndarray, " G"] | None = None) -> Errors:
         """ε_t: means over the P examples, sums over the outputs.
 
         Args:
             P: examples.
             drawn: whether the nodes are random draws, whose averages have a Monte-Carlo error.
+            chains: which independent chain each comes from (G,).
         """
         bias = float(np.sum(self.residual**2)) / P
         variance = (self.temperature * self.freedom + self.spread) / P
-        noise = standard_error(self.weights, self.each / P) if drawn else None
+        noise = standard_error(self.weights, self.each / P, chains) if drawn else None
         return Errors(bias + variance, bias, variance, monte_carlo_error=noise)

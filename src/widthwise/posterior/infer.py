@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from widthwise.actions import MonteCarlo, ScalarAction
+from widthwise.actions import Cavity, MonteCarlo, ScalarAction
 from widthwise.errors import InputError, NumericalError, unknown_name
 from widthwise.kernels import TrainingKernel
 from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
@@ -19,6 +20,10 @@ from widthwise.numerics.spectra import (
     TridiagonalSpectrum,
 )
 from widthwise.posterior import checks
+from widthwise.posterior.cavity import CavityLaw, infer_cavity
+from widthwise.posterior.cavity_depth import infer_cavity_depth
+from widthwise.posterior.cavity_outputs import infer_cavity_outputs
+from widthwise.posterior.certificate import NUMBER, Certificate
 from widthwise.posterior.engine import Engine
 from widthwise.posterior.law import AbstractLaw
 from widthwise.posterior.layers import infer_layers
@@ -30,9 +35,11 @@ from widthwise.posterior.scalar import infer_scalar
 from widthwise.posterior.sources import AbstractSource, Inputs, Network, is_linear, source_of
 from widthwise.saddle import Status
 
-APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter")
+APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter", "cavity")
 SOLVERS = ("tridiagonal", "Cholesky", "eigenvalues")
 EIGENVALUES_UP_TO = 4000  # examples; above, a second look would cost minutes
+CAVITY_UP_TO = 512  # examples up to which neurons that may specialise are looked at without being asked
+_TELLING = 2.0  # nats, or standard errors, of log evidence that decide for the cavity
 TRIDIAGONAL_UP_TO = 1200  # examples; above, one Cholesky factorisation is faster (docs/benchmarks.md)
 
 
@@ -47,6 +54,7 @@ def infer(
     readout_precision: float | None = None,
     solver: str | None = None,
     monte_carlo: MonteCarlo | None = None,
+    cavity: Cavity | None = None,
     throw: bool = True,
 ) -> Posterior:
     """The posterior of a Bayesian network of finite width, from its training data alone.
@@ -73,13 +81,16 @@ def infer(
         y: targets (P,) or (P, D).
         temperature: T > 0, the variance of the noise that the likelihood assumes.
         approximation: "saddle", "infinite" (the NNGP), "integrated" (averaged over p(Q | D)) or "two-parameter" (Q and
-            Q̂, for one hidden layer whose activation has a mean); by default integrated for the identity and for
-            patches, else saddle.
+            Q̂, for one hidden layer whose activation has a mean), or "cavity" (a few neurons as they are, in a bath of
+            Gaussian ones: sampled, seconds to minutes; fully connected); by default integrated for the identity
+            and for patches, else saddle. Where the saddle says that it is "outside" (`posterior.validity`), of one
+            hidden layer, one output and P ≤ 512 examples, the cavity is asked too, and taken if the evidence is for it.
         widths: with `prepare`d data, other widths.
         readout_precision: with `prepare`d data, another λ_L.
         solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P. One output only.
         monte_carlo: how a matrix Q is integrated over: chains, draws, nodes, seed; of layers that reshape the kernel
             nodes and seed alone; without effect elsewhere.
+        cavity: how many neurons the cavity keeps, and how it is sampled; with approximation="cavity" alone.
         throw: whether a search that did not converge raises; otherwise see `posterior.certificate`.
 
     Raises:
@@ -107,9 +118,13 @@ def infer(
         y, name = checks.targets(y, source.size, outputs=0), _approximation(network, approximation)
         checks.warn_if_degenerate(source.X, y)
     _check_covered(source.network, name)
+    if cavity is not None and (name != "cavity" or not isinstance(cavity, Cavity)):
+        raise InputError(f'cavity: expected Cavity(...) with approximation="cavity", got {cavity!r} with "{name}".')
+    if name == "cavity" and solver not in (None, "eigenvalues"):
+        raise InputError(f'solver: expected "eigenvalues" for the cavity, got {solver!r}; leave it out.')
     if solver is not None and not multiplies_one_kernel(source.network) and name != "infinite":
         raise InputError(f"solver: expected none for {source.network.name}, got {solver!r}; leave it out.")
-    exact = name == "integrated" and is_linear(source.network)
+    exact = name in ("integrated", "cavity") and is_linear(source.network)
     law: AbstractLaw
     if _by_patches(source.network, name):
         if isinstance(network, Prepared):
@@ -122,6 +137,9 @@ def infer(
         if not isinstance(source, Inputs) or readout_precision is not None:
             raise InputError("readout_precision: expected none with this closure, got one; set it in the network.")
         law, found = infer_layers(source, y, T, name, monte_carlo, throw=throw)
+    elif name == "cavity":
+        engine = engine or _from_data(source, y, "eigenvalues")
+        law, found = _cavity_of(source.network, y)(engine, T, cavity or Cavity(), throw=throw)
     elif y.ndim == 2:
         engine = engine or _from_data(source, y, solver or "eigenvalues")
         law, found = infer_outputs(engine, T, name, monte_carlo, throw=throw)
@@ -132,7 +150,40 @@ def infer(
             engine = _from_data(source, y, "eigenvalues")
             action = engine.action(T)
         law, found = infer_scalar(action, engine, name, throw=throw)
+        if approximation is None and isinstance(network, FullyConnected) and _may_specialise(network, action):
+            asked = _condensed(engine, T)
+            law, found, name = (*asked, "cavity") if asked else (law, found, name)
     return Posterior(source.network, T, name, found, exact, law)
+
+
+def _cavity_of(network: Network, y: np.ndarray) -> Callable[..., tuple[CavityLaw, Certificate]]:
+    """The cavity that suits the network and the targets."""
+    if network.depth > 1 and y.ndim == 2:
+        raise InputError(
+            f'approximation: "cavity" of {network.depth} hidden layers is for one output, got {y.shape[1]}; '
+            'use "saddle".'
+        )
+    if network.depth > 1:
+        return infer_cavity_depth
+    return infer_cavity_outputs if y.ndim == 2 else infer_cavity
+
+
+def _may_specialise(network: FullyConnected, action: ScalarAction) -> bool:
+    """Whether neurons may have left the Gaussian regime, and looking takes no more than about a minute."""
+    if network.depth > 1 or network.widths[0] < 2 or is_linear(network) or action.spectrum.size > CAVITY_UP_TO:
+        return False
+    tau, rho = action.shares
+    return rho * tau >= NUMBER.outside
+
+
+def _condensed(engine: Engine, temperature: float) -> tuple[AbstractLaw, Certificate] | None:
+    """The cavity, where it could be sampled and the evidence is for it."""
+    try:
+        law, found = infer_cavity(engine.with_eigenvalues(), temperature, Cavity(), throw=False)
+    except InputError:  # of an activation that JAX cannot differentiate
+        return None
+    told = law.evidence
+    return (law, found) if found.converged and told.gain > _TELLING * max(1.0, told.standard_error) else None
 
 
 def _nearly_singular(action: ScalarAction, approximation: str) -> bool:
@@ -187,6 +238,11 @@ def _check_covered(network: Network, approximation: str) -> None:
     if approximation == "two-parameter" and (network.depth > 1 or isinstance(network, Convolutional)):
         what = f"{network.depth} hidden layers" if network.depth > 1 else "a convolutional layer"
         raise InputError(f'approximation: "two-parameter" is for one fully connected layer, got {what}; use "saddle".')
+    if approximation == "cavity" and (not isinstance(network, FullyConnected) or _by_layers(network, approximation)):
+        raise InputError(
+            'approximation: "cavity" is for fully connected layers whose order parameters multiply one kernel (one '
+            f'layer, or closure="global" without biases), got {network.name}; use "saddle".'
+        )
     if isinstance(network, Convolutional) and network.depth > 1 and approximation != "infinite":
         _check_stack(network, approximation)
 

@@ -14,9 +14,11 @@ from jaxtyping import Float
 from widthwise.errors import InputError
 from widthwise.posterior import checks
 from widthwise.posterior.calibration import LEVELS, Calibration, calibration
+from widthwise.posterior.cavity import CavityLaw
 from widthwise.posterior.certificate import Certificate, Validity
 from widthwise.posterior.error_bar import Points, error_bar, some
 from widthwise.posterior.law import AbstractLaw
+from widthwise.posterior.phases import Phase, Specialisation
 from widthwise.posterior.prediction import Prediction
 from widthwise.posterior.prepare import PreparedInputs
 from widthwise.posterior.scalar import ScalarLaw
@@ -34,7 +36,7 @@ class Posterior:
     Args:
         network: the network, as inferred.
         temperature: T.
-        approximation: "saddle", "infinite", "integrated" or "two-parameter".
+        approximation: "saddle", "infinite", "integrated", "two-parameter" or "cavity".
         certificate: how the order parameters were found.
         exact: whether this approximation is exact for this network.
         law: the order parameters with their weights, and the training data.
@@ -117,6 +119,34 @@ class Posterior:
     def dual_vector(self) -> Float[np.ndarray, "P *D"]:
         """(y − ⟨f⟩)/T on the training points: what predictions are linear in, for one component A⁻¹y."""
         return self.law.dual_vector()
+
+    @property
+    def specialisation(self) -> Specialisation:
+        """Which neurons left the Gaussian regime: ⟨m⟩, ⟨m⟩/N, kurtosis, share of Q. With approximation="cavity" only.
+
+        A neuron is specialised when its own share q_i = λ_1⟨v_i | W⟩²/N of the order parameter is O(1), not O(1/N).
+
+        Raises:
+            InputError: another approximation, in which no neuron can specialise.
+        """
+        return self._cavity("specialisation").specialisation
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The posterior by its number of specialised neurons: probability, log evidence, ε_t; which one is stable.
+
+        Raises:
+            InputError: another approximation than "cavity".
+        """
+        return self._cavity("phases").phases
+
+    def _cavity(self, what: str) -> CavityLaw:
+        if not isinstance(self.law, CavityLaw):
+            raise InputError(
+                f'{what}: expected approximation="cavity", got "{self.approximation}", in which every neuron is '
+                'Gaussian; infer again with approximation="cavity".'
+            )
+        return self.law
 
     def action(self, Q: Any) -> Float[np.ndarray, " n"]:
         """S(Q) of the one-parameter effective action, for a figure or a check.

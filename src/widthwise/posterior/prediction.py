@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
 from widthwise.errors import InputError
@@ -31,6 +31,7 @@ class Prediction:
         means, variances: of each component (G, n) or (G, n, D).
         covariances: between each component's outputs at one point (G, n, D, D); None for one output.
         drawn: whether the components are random draws, whose averages have a Monte-Carlo error.
+        chains: which independent chain each of them comes from (G,); None where they are independent.
     """
 
     mean: Float[np.ndarray, "n *D"]
@@ -42,6 +43,7 @@ class Prediction:
     variances: Float[np.ndarray, "G n *D"] | None = field(default=None, repr=False)
     covariances: Float[np.ndarray, "G n D D"] | None = field(default=None, repr=False)
     drawn: bool = field(default=False, repr=False)
+    chains: Int[np.ndarray, " G"] | None = field(default=None, repr=False)
 
     @classmethod
     def of_mixture(
@@ -54,11 +56,12 @@ class Prediction:
         covariance: np.ndarray | None = None,
         covariances: Float[np.ndarray, "G n D D"] | None = None,
         drawn: bool = False,
+        chains: Int[np.ndarray, " G"] | None = None,
     ) -> Prediction:
         """The mixture's mean and variance, by the laws of total expectation and variance."""
         mean = np.tensordot(weights, means, 1)
         variance = np.tensordot(weights, variances, 1) + np.tensordot(weights, (means - mean) ** 2, 1)
-        return cls(mean, variance, temperature, covariance, weights, means, variances, covariances, drawn)
+        return cls(mean, variance, temperature, covariance, weights, means, variances, covariances, drawn, chains)
 
     @property
     def standard_deviation(self) -> Float[np.ndarray, "n *D"]:

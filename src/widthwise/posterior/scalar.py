@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -68,13 +68,13 @@ class ScalarLaw(AbstractLaw):
 
     def validity(self, *, exact: bool) -> Validity:
         action, along, network = self.action, None, self.engine.network
-        terms = action.terms(action.Q)
         if isinstance(network, FullyConnected) and network.depth == 1:
             a = self.engine.spectrum.dual_vector(action.scale * action.Q, self.temperature)
             along = gaussianity(network, self.engine.X, a, action.Q)
-        tau = action.scale * terms.trace / action.width
-        rho = action.scale * terms.dual_energy / action.width / (1.0 + tau)
-        return validity(tau, rho, along, exact=exact, limits=LAYERS if action.below else NUMBER)
+        found = validity(*action.shares, along, exact=exact, limits=LAYERS if action.below else NUMBER)
+        if found.verdict == "outside" and along is not None:
+            return replace(found, reason=f'{found.reason}; approximation="cavity" lets them specialise')
+        return found
 
     def nodes(self) -> Iterator[Node]:
         T = self.temperature

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from widthwise.posterior.judged import Judged
 from widthwise.posterior.prediction import Prediction
@@ -54,15 +54,25 @@ def together(parts: list[Score], sizes: list[int]) -> Score:
     return Score(**{entry.name: mean(entry.name) for entry in fields(Score)})  # type: ignore[arg-type]
 
 
-def standard_error(weights: Float[np.ndarray, " G"], totals: Float[np.ndarray, " G"]) -> float | None:
+def standard_error(
+    weights: Float[np.ndarray, " G"],
+    totals: Float[np.ndarray, " G"],
+    chains: Int[np.ndarray, " G"] | None = None,
+) -> float | None:
     """Of the mean over drawn order parameters of each one's own error; None of a single one.
 
     Args:
-        weights: nearly equal, sum to 1; the draws are taken as independent.
+        weights: sum to 1, nearly equal where there are no chains.
         totals: the error of each component.
+        chains: which independent chain each draw comes from; without them the draws are taken as independent.
     """
     if len(totals) < 2:
         return None
+    if chains is not None:
+        own = np.bincount(chains, weights)
+        off = np.bincount(chains, weights * (totals - weights @ totals))  # Σ_g w_g (t_g − t̄), a sum of zero over chains
+        count = int(np.count_nonzero(own))
+        return float(np.sqrt(np.sum(off**2) * count / (count - 1))) if count > 1 else None
     spread = float(weights @ (totals - weights @ totals) ** 2)
     return float(np.sqrt(spread / (len(totals) - 1)))
 
@@ -97,7 +107,8 @@ def score(prediction: Prediction, y: Float[np.ndarray, "n *D"]) -> Score:
     drawn = None
     if prediction.drawn and prediction.means is not None and prediction.variances is not None:
         rest = (y - prediction.means) ** 2 + prediction.variances
-        drawn = standard_error(prediction.weights, rest.reshape(len(rest), -1).sum(axis=1) / n)
+        totals = rest.reshape(len(rest), -1).sum(axis=1) / n
+        drawn = standard_error(prediction.weights, totals, prediction.chains)
     return Score(
         monte_carlo_error=drawn,
         total=bias + variance,

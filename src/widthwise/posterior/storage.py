@@ -16,6 +16,9 @@ from widthwise.activations import Activation
 from widthwise.errors import InputError
 from widthwise.files import whole
 from widthwise.networks import Convolutional, FullyConnected, PrecomputedKernel
+from widthwise.posterior.cavity import CavityLaw
+from widthwise.posterior.cavity_depth import CavityDepthLaw
+from widthwise.posterior.cavity_outputs import CavityOutputsLaw
 from widthwise.posterior.certificate import Certificate
 from widthwise.posterior.engine import Engine
 from widthwise.posterior.law import AbstractLaw
@@ -110,6 +113,9 @@ def _law(network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
         return LayersLaw(source, y, T, Q, weights, how)
     mean = source.training().mean if "c" in arrays else None
     engine = Engine(source, y, lambda: make_spectrum(source.training(), y, header["solver"]), mean)
+    for cavity in (CavityLaw, CavityOutputsLaw, CavityDepthLaw):
+        if kind == cavity.kind:
+            return cavity.of_arrays(engine, T, arrays)
     if kind == "outputs":
         return OutputsLaw(engine, T, arrays["layers"], arrays["weights"], _monte_carlo(arrays))
     return ScalarLaw(engine, T, Mixture(arrays["Q"], arrays["weights"], arrays["layers"], arrays.get("c")))

@@ -159,8 +159,11 @@ def _theory(
     network: FullyConnected, X: Any, y: Any, X_test: Any, y_test: Any, temperature: float
 ) -> tuple[dict[str, float | None], str]:
     from widthwise.posterior import infer
+    from widthwise.posterior.sources import is_linear
 
-    posterior = infer(network, X, y, temperature=temperature)
+    # by one scale of the kernel, also where neurons specialise: that is what the story is about
+    name = "integrated" if is_linear(network) else "saddle"
+    posterior = infer(network, X, y, temperature=temperature, approximation=name)
     Q = np.asarray(posterior.order_parameters["Q"], float)
     aligned: dict[str, float | None] = {"alignment_before": None, "alignment_after": None}
     try:
