@@ -8,7 +8,7 @@ ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 TASK   := digits --classes parity --train-size 200 --test-size 500 --width 200 --temperature 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth bench-gap bench-probes evidence lint clean
+.PHONY: help predict verify reproduce test test-slow bench bench-sampling bench-truth bench-gap bench-probes bench-cavity evidence lint clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-gap: $(VENV)/tested    ## the last layer's bound against trained networks;
 
 bench-probes: $(VENV)/tested  ## collapse to the teacher, or memorise? rewrites docs/probes.md (DATA=FOLDER; an hour)
 	$(ONE) $(BIN)/python bench/probes.py $(if $(DATA),--data $(DATA)) --store probes.db --write docs/probes.md
+
+bench-cavity: $(VENV)/tested ## a few real neurons in a Gaussian bath against sampled networks; rewrites docs/cavity.md (DATA=FOLDER; hours)
+	$(ONE) $(BIN)/python bench/cavity.py $(if $(DATA),--data $(DATA)) --store cavity.db --write docs/cavity.md
 
 evidence: $(VENV)/tested    ## sample real networks beside their predictions and rewrite docs/evidence.md (two hours)
 	$(ONE) $(BIN)/python bench/evidence.py --write docs/evidence.md

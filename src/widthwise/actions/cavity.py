@@ -54,9 +54,9 @@ class Cavity:
 
     neurons: int = 4
     ladders: int = 8
-    levels: int = 6
-    draws: int = 200
-    warmup: int = 120
+    levels: int = 8
+    draws: int = 250
+    warmup: int = 150
     nodes: int = 256
     seed: int = 0
 

@@ -123,8 +123,8 @@ def _certificate(action: Any, draws: Draws, phases: int, *, throw: bool) -> Cert
         trips = "" if crossed else f", {tempered.round_trips} round trips between phases (at least {s.ladders})"
         raise NumericalError(
             f"cavity: R-hat {rhat:.3f} (at most {MIXED}), {ess:.0f} effective draws (at least {INDEPENDENT}){trips}; "
-            f"sample longer, e.g. cavity=Cavity(neurons={s.neurons}, draws={4 * s.draws}, warmup={2 * s.warmup}), or "
-            "pass throw=False."
+            f"sample longer, e.g. cavity=Cavity(neurons={s.neurons}, levels={3 * s.levels // 2}, draws={3 * s.draws}, "
+            f"warmup={2 * s.warmup}), or pass throw=False."
         )
     return Certificate(
         status="converged" if mixed else "not mixed",

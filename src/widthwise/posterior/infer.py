@@ -38,7 +38,8 @@ from widthwise.saddle import Status
 APPROXIMATIONS = ("saddle", "infinite", "integrated", "two-parameter", "cavity")
 SOLVERS = ("tridiagonal", "Cholesky", "eigenvalues")
 EIGENVALUES_UP_TO = 4000  # examples; above, a second look would cost minutes
-CAVITY_UP_TO = 512  # examples up to which neurons that may specialise are looked at without being asked
+CAVITY_UP_TO = 256  # examples up to which neurons that may specialise are looked at without being asked
+_ASKED = Cavity(levels=10, draws=400, warmup=200)  # how: longer than by default, nobody is there to sample again
 _TELLING = 2.0  # nats, or standard errors, of log evidence that decide for the cavity
 TRIDIAGONAL_UP_TO = 1200  # examples; above, one Cholesky factorisation is faster (docs/benchmarks.md)
 
@@ -84,7 +85,7 @@ def infer(
             Q̂, for one hidden layer whose activation has a mean), or "cavity" (a few neurons as they are, in a bath of
             Gaussian ones: sampled, seconds to minutes; fully connected); by default integrated for the identity
             and for patches, else saddle. Where the saddle says that it is "outside" (`posterior.validity`), of one
-            hidden layer, one output and P ≤ 512 examples, the cavity is asked too, and taken if the evidence is for it.
+            hidden layer, one output and P ≤ 256 examples, the cavity is asked too, and taken if the evidence is for it.
         widths: with `prepare`d data, other widths.
         readout_precision: with `prepare`d data, another λ_L.
         solver: "tridiagonal", "Cholesky" or "eigenvalues"; by default the fastest for P. One output only.
@@ -179,7 +180,7 @@ def _may_specialise(network: FullyConnected, action: ScalarAction) -> bool:
 def _condensed(engine: Engine, temperature: float) -> tuple[AbstractLaw, Certificate] | None:
     """The cavity, where it could be sampled and the evidence is for it."""
     try:
-        law, found = infer_cavity(engine.with_eigenvalues(), temperature, Cavity(), throw=False)
+        law, found = infer_cavity(engine.with_eigenvalues(), temperature, _ASKED, throw=False)
     except InputError:  # of an activation that JAX cannot differentiate
         return None
     told = law.evidence
