@@ -40,8 +40,8 @@ class Certificate(Judged):
         evaluations: of the action.
         rounding: bound on what the kernel's rounding errors did to log Q; above 1e-3 the status is "lost to rounding".
         quadrature_error: relative, of the integral over p(log Q | D); None where none was taken.
-        monte_carlo_error: relative standard error of the fit's averages over draws of a matrix Q; None where none was
-            drawn.
+        monte_carlo_error: relative standard error of the fit's averages over draws of a matrix Q, of a cavity that of
+            its training error; None where none was drawn.
         ess: effective sample size of those draws, the smallest of what was watched.
         rhat: their R-hat, the largest.
     """

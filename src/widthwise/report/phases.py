@@ -100,7 +100,14 @@ def _cells(
     mesh = ax.pcolormesh(np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5, shown, **how)
     for (j, i), value in np.ndenumerate(shown):
         colour = "white" if abs(value) > dark else INK
-        ax.annotate(f"{value:{number}}" if abs(value) >= 5e-3 else "0", (i, j), ha="center", va="center", fontsize=9, color=colour)
+        ax.annotate(
+            f"{value:{number}}" if abs(value) >= 5e-3 else "0",
+            (i, j),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=colour,
+        )
     if min(shown.shape) > 1:
         rho_tau = diagram.values("rho_tau")[columns][:, rows].T
         levels = [level for level in _LINES if rho_tau.min() < level < rho_tau.max()]

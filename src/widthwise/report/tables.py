@@ -96,7 +96,9 @@ def _footing(posterior: Any) -> RenderableType:
     status = getattr(certificate, "status", None)
     line.append("" if status is None else f"{getattr(status, 'value', status)}, ")
     if getattr(certificate, "monte_carlo_error", None) is not None:
-        line.append(f"Monte-Carlo error of Q {100 * certificate.monte_carlo_error:.2g} %, R-hat {certificate.rhat:.3f}")
+        what = "the training error" if posterior.approximation == "cavity" else "Q"
+        noise = 100 * certificate.monte_carlo_error
+        line.append(f"Monte-Carlo error of {what} {noise:.2g} %, R-hat {certificate.rhat:.3f}")
     else:
         line.append(f"residual {_short(getattr(certificate, 'residual', None))}")
     line.append(
