@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -163,16 +163,25 @@ class CavityAction:
 
     def features(self, W: Float[np.ndarray, "G k r"]) -> Float[np.ndarray, "G P k"]:
         """UᵀΦ/√(λ_1 N) of the training points."""
-        G, k, r = W.shape
-        Phi = activated(self.phi, self.inputs @ W.reshape(-1, r).T)
-        F = self.vectors.T @ Phi / math.sqrt(self.precision * self.width)
-        return F.reshape(-1, G, k).transpose(1, 0, 2)
+        return features_of(self, W)
 
     def split(self, z: Float[np.ndarray, "*G d"]) -> tuple[Float[np.ndarray, "*G k r"], Float[np.ndarray, "*G"]]:
         """(W, Q) of coordinates: the neurons' weights, and S/N, what multiplies the bath's kernel."""
         W = z[..., :-1].reshape(*z.shape[:-1], self.neurons, -1)
         share = (self.width - self.neurons) / self.width
         return W, share * np.exp(self.numbers.centre + self.numbers.spread * z[..., -1])
+
+
+def features_of(action: Any, W: Float[np.ndarray, "G k r"]) -> Float[np.ndarray, "G P k"]:
+    """UᵀΦ/√(λ_1 N) of the training points, of one output or several: D of them share the features.
+
+    Args:
+        action: with phi, inputs, vectors, precision, width.
+        W: coordinates of the neurons' weights.
+    """
+    G, k, r = W.shape
+    F = action.vectors.T @ activated(action.phi, action.inputs @ W.reshape(-1, r).T)
+    return (F / math.sqrt(action.precision * action.width)).reshape(-1, G, k).transpose(1, 0, 2)
 
 
 def activated(phi: Activation, h: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:

@@ -63,7 +63,7 @@ class Explicit:
     def __call__(self, z: Any, numbers: Numbers) -> tuple[Any, Any]:
         k, log_S, T = numbers.eigenvalues, numbers.centre + numbers.spread * z[-1], numbers.temperature
         Q, (N, M) = jnp.exp(log_S), numbers.degrees
-        whole = _log_chi_square(log_S, N, numbers.constants[0]) + _log_normal(T + Q * k, numbers.target)
+        whole = _log_chi_square(log_S, N, numbers.constants[0]) + log_normal(T + Q * k, numbers.target)
         F = self.features(z, numbers)
         bath = _log_chi_square(log_S, M, numbers.constants[1])
         D = T + (M / N) * Q * k
@@ -71,7 +71,7 @@ class Explicit:
         B = jnp.eye(self.neurons) + F.T @ scaled
         root = jnp.linalg.cholesky(B)
         pulled = jax.scipy.linalg.solve_triangular(root, scaled.T @ numbers.target, lower=True)
-        part = bath + _log_normal(D, numbers.target) - jnp.sum(jnp.log(jnp.diagonal(root))) + 0.5 * pulled @ pulled
+        part = bath + log_normal(D, numbers.target) - jnp.sum(jnp.log(jnp.diagonal(root))) + 0.5 * pulled @ pulled
         # the Gaussian part of the coordinates is the sampler's; that of x belongs to no prior
         base = whole + jnp.log(numbers.spread) + 0.5 * z[-1] ** 2 + 0.5 * math.log(2.0 * math.pi)
         return base, part - whole
@@ -104,5 +104,6 @@ def _log_chi_square(log_Q: Any, nu: Any, constant: Any) -> Any:
     return 0.5 * nu * (log_Q - jnp.exp(log_Q)) - constant
 
 
-def _log_normal(D: Any, y: Any) -> Any:
-    return -0.5 * (jnp.sum(jnp.log(D)) + jnp.sum(y * y / D) + len(y) * math.log(2.0 * math.pi))
+def log_normal(D: Any, y: Any) -> Any:
+    """log N(y; 0, diag D), over every entry of y."""
+    return -0.5 * (jnp.sum(jnp.log(D)) + jnp.sum(y * y / D) + y.size * math.log(2.0 * math.pi))

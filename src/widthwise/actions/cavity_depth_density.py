@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from widthwise.actions.cavity_density import log_normal
 from widthwise.activations.phi import Activation
 
 
@@ -68,7 +69,7 @@ class Explicit:
         T, N = numbers.temperature, numbers.widths
         x = z[-self.depth :]
         log_Q = numbers.centre + numbers.root @ x
-        whole = _log_chi_square(log_Q, N) + _log_normal(T + jnp.exp(jnp.sum(log_Q)) * k, of_k)
+        whole = _log_chi_square(log_Q, N) + log_normal(T + jnp.exp(jnp.sum(log_Q)) * k, of_k)
         Q = (1.0 - self.neurons / N) * jnp.exp(log_Q)
         F, own = self.features(z, Q, numbers)
         D = T + jnp.prod(Q) * bath
@@ -76,7 +77,7 @@ class Explicit:
         root = jnp.linalg.cholesky(jnp.eye(2 * self.neurons) + F.T @ scaled)
         pulled = jax.scipy.linalg.solve_triangular(root, scaled.T @ y, lower=True)
         log_det = jnp.sum(jnp.log(jnp.diagonal(root)))
-        part = _log_chi_square(log_Q, N - self.neurons) + _log_normal(D, y) - log_det + 0.5 * pulled @ pulled
+        part = _log_chi_square(log_Q, N - self.neurons) + log_normal(D, y) - log_det + 0.5 * pulled @ pulled
         # the Gaussian part of the coordinates is the sampler's; that of x belongs to no prior
         volume = jnp.sum(jnp.log(jnp.diagonal(numbers.root)))
         base = whole + own + volume + 0.5 * x @ x + 0.5 * self.depth * math.log(2.0 * math.pi)
@@ -140,7 +141,3 @@ def _log_chi_square(log_Q: Any, nu: Any) -> Any:
     """Of every log Q, ν Q ~ χ²_ν, together."""
     half = 0.5 * nu
     return jnp.sum(half * (log_Q - jnp.exp(log_Q)) + half * jnp.log(half) - gammaln(half))
-
-
-def _log_normal(D: Any, y: Any) -> Any:
-    return -0.5 * (jnp.sum(jnp.log(D)) + jnp.sum(y * y / D) + len(y) * math.log(2.0 * math.pi))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.actions.cavity import Cavity, activated, check_traced
+from widthwise.actions.cavity import Cavity, check_traced, features_of
 from widthwise.actions.matrix import MatrixAction, MonteCarlo
 from widthwise.actions.outputs import OutputsTerm
 from widthwise.activations.phi import Activation
@@ -139,10 +139,7 @@ class CavityOutputsAction:
 
     def features(self, W: Float[np.ndarray, "G k r"]) -> Float[np.ndarray, "G P k"]:
         """UᵀΦ/√(λ_1 N) of the training points."""
-        G, k, r = W.shape
-        Phi = activated(self.phi, self.inputs @ W.reshape(-1, r).T)
-        F = self.vectors.T @ Phi / math.sqrt(self.precision * self.width)
-        return F.reshape(-1, G, k).transpose(1, 0, 2)
+        return features_of(self, W)
 
     def split(self, z: Float[np.ndarray, "*G d"]) -> tuple[Float[np.ndarray, "*G k r"], Float[np.ndarray, "*G D D"]]:
         """(W, Q) of coordinates: the neurons' weights, and the matrix that multiplies the bath's kernel."""

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from widthwise.actions.cavity_density import log_normal
 from widthwise.activations.phi import Activation
 
 
@@ -69,7 +70,7 @@ class Explicit:
         L = self.factor(u)
         q, V = jnp.linalg.eigh(L @ L.T)
         k, Y = numbers.eigenvalues[:, None], numbers.target @ V
-        whole = self.log_wishart(u, N) + _log_normal(T + q * k, Y)
+        whole = self.log_wishart(u, N) + log_normal(T + q * k, Y)
         F = self.features(z[:-size], numbers)
         D = T + (M / N) * q * k
         scaled = F.T[None] / D.T[:, None, :]  # (D k P)
@@ -77,7 +78,7 @@ class Explicit:
         root = jnp.linalg.cholesky(B)
         pulled = jax.scipy.linalg.solve_triangular(root, jnp.einsum("dkp,pd->dk", scaled, Y)[..., None], lower=True)
         log_det = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)))
-        part = self.log_wishart(u, M) + _log_normal(D, Y) - log_det + 0.5 * jnp.sum(pulled**2)
+        part = self.log_wishart(u, M) + log_normal(D, Y) - log_det + 0.5 * jnp.sum(pulled**2)
         # the Gaussian part of the coordinates is the sampler's; that of x belongs to no prior
         volume = jnp.sum(jnp.log(jnp.diagonal(numbers.root)))
         base = whole + volume + 0.5 * x @ x + 0.5 * size * math.log(2.0 * math.pi)
@@ -118,7 +119,3 @@ class Uncoupled:
         W = jax.random.normal(one, (self.neurons * numbers.inputs.shape[1],))
         reservoir = jnp.asarray(numbers.reservoir)
         return jnp.append(W, reservoir[jax.random.randint(two, (), 0, len(reservoir))])
-
-
-def _log_normal(D: Any, y: Any) -> Any:
-    return -0.5 * (jnp.sum(jnp.log(D)) + jnp.sum(y * y / D) + y.size * math.log(2.0 * math.pi))
